@@ -1,0 +1,41 @@
+# Everything runs in .venv, which is made on first use and remade when the requirements change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+IMG ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check bench format clean
+
+help:  ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## encode a photograph (IMG=path, or the astronaut), decode it, draw a contact sheet
+	$(BIN)/python -m tools.demo $(if $(IMG),'$(IMG)')
+
+test: $(VENV)/.ready  ## all fast tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.ready  ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready  ## measure encode, decode and step cost into tools/results/ (about an hour; DATA=folder of div2k/ and kodak/)
+	$(BIN)/python -m tools.bench_encode
+
+format: $(VENV)/.ready  ## rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,38 @@
+"""inrcodec: a codec whose bitstream is a function.
+
+    import inrcodec
+    inrcodec.encode("photo.png", quality=75).save("photo.inr")
+    inr = inrcodec.open("photo.inr")
+    inr.decode(scale=16, region=((100, 132), (200, 232)))
+
+Importing the package loads neither PyTorch nor any reader of signals.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from inrcodec.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from inrcodec.codec import Encoded, Report, encode
+    from inrcodec.decoder import Inr
+    from inrcodec.decoder import open_inr as open
+    from inrcodec.limits import Limits
+
+__all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when they are asked for."""
+    if name in ("encode", "Encoded", "Report"):
+        from inrcodec import codec
+
+        return getattr(codec, name)
+    if name in ("open", "Inr"):
+        from inrcodec import decoder
+
+        return decoder.open_inr if name == "open" else decoder.Inr
+    if name == "Limits":
+        from inrcodec.limits import Limits
+
+        return Limits
+    raise AttributeError(f"module 'inrcodec' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""python -m inrcodec"""
+
+from inrcodec.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""What an engine offers, and the order in which a network is evaluated on it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.coordinates import Lattice, Points
+from inrcodec.networks.base import Network
+from inrcodec.ops import Ops
+
+Evaluate = Callable[[Points | Lattice], NDArray[np.float32]]  # coordinates of n samples -> (n, c)
+PIECE = 1 << 14  # samples of one pass through the trunk: few enough for the cache, enough to hide the cost of calls (measured)
+
+
+class Engine(Protocol):
+    """The operations of one engine, and its tensors from and to NumPy."""
+
+    name: str
+    ops: Ops
+
+    def tensor(self, values: NDArray[np.float32]) -> Any: ...
+
+    def array(self, result: Any) -> NDArray[np.float32]:
+        """A network's output as (c, n)."""
+        ...
+
+    def samples(self, x: Any, start: int, stop: int) -> Any:
+        """The samples [start, stop) of a modulation."""
+        ...
+
+
+def pieces(coords: Points | Lattice, size: int) -> Iterator[tuple[Points | Lattice, int, int]]:
+    """`coords` cut along its first axis into pieces of about `size` samples: (piece, first sample, sample after the last)."""
+    length = len(coords.axes[0]) if isinstance(coords, Lattice) else coords.n
+    per_row = coords.n // length if length else 1
+    rows = max(1, size // max(1, per_row))
+    for start in range(0, length, rows):
+        stop = min(length, start + rows)
+        if isinstance(coords, Lattice):
+            part: Points | Lattice = Lattice((coords.axes[0][start:stop], *coords.axes[1:]))
+        else:
+            part = coords.slice(start, stop)
+        yield part, start * per_row, stop * per_row
+
+
+def compile_network(engine: Engine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+    """The function coordinates -> (n, c) of a network with these parameters."""
+    tensors = {name: engine.tensor(value) for name, value in params.items()}
+
+    def evaluate(coords: Points | Lattice) -> NDArray[np.float32]:
+        modulation = network.modulate(engine.ops, config, tensors, coords)
+        outputs = []
+        for part, start, stop in pieces(coords, PIECE):
+            m = None if modulation is None else engine.samples(modulation, start, stop)
+            outputs.append(engine.array(network.trunk(engine.ops, config, tensors, part, m)))
+        return np.concatenate(outputs, axis=1).T
+
+    return evaluate

@@ -1,0 +1,141 @@
+"""The reference engine: NumPy, float32."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.coordinates import Lattice, Points
+from inrcodec.networks.hashgrid import Level, axis_weights, block_rows, corners, interpolation_matrix
+from inrcodec.ops import Activation, Constant, Coordinates
+
+F32 = NDArray[np.float32]
+
+
+class NumpyOps:
+    """The operations of ops.py on float32 arrays."""
+
+    def sine_embedding(
+        self,
+        coords: Coordinates,
+        w: F32,
+        b: F32,
+        *,
+        weight_scale: Constant,
+        bias_scale: Constant,
+        amplitude: Constant,
+        mask: F32 | None,
+        widths: tuple[int, ...],
+    ) -> F32:
+        scaled = (w * np.reshape(weight_scale, (-1, 1))).astype(np.float64)
+        phase = (b * np.asarray(bias_scale)).astype(np.float64)
+        h = _sine_at_points(coords, scaled, phase) if isinstance(coords, Points) else _sine_on_lattice(coords, scaled, phase)
+        if np.ndim(amplitude) or amplitude != 1.0:
+            h *= np.asarray(amplitude, dtype=np.float32)
+        if mask is not None:
+            start = h.shape[1] - sum(widths)
+            for j, width in enumerate(widths):
+                h[:, start : start + width] *= mask[:, j : j + 1]
+                start += width
+        return h
+
+    def sine_layer(self, x: F32, w: F32, b: F32, *, omega: Constant, amplitude: Constant, mask: F32 | None) -> F32:
+        scale = np.asarray(omega, dtype=np.float32)
+        h = x @ (w * scale.reshape(-1, 1)).T
+        h += b * scale
+        np.sin(h, out=h)
+        if np.ndim(amplitude) or amplitude != 1.0:
+            h *= np.asarray(amplitude, dtype=np.float32)
+        if mask is not None:
+            n, groups = mask.shape
+            h.reshape(n, groups, -1)[...] *= mask[:, :, None]
+        return h
+
+    def hash_grid(self, coords: Coordinates, tables: list[F32], levels: tuple[Level, ...]) -> F32:
+        features = _features_at_points if isinstance(coords, Points) else _features_on_lattice
+        return np.concatenate([features(coords, table, level) for table, level in zip(tables, levels, strict=True)], axis=1)
+
+    def linear(self, x: F32, w: F32, b: F32, *, activation: Activation = "none") -> F32:
+        y: F32 = x @ w.T
+        y += b
+        if activation == "relu":
+            np.maximum(y, np.float32(0), out=y)
+        elif activation == "sigmoid":
+            # tanh does not overflow where exp(-y) would.
+            y *= np.float32(0.5)
+            np.tanh(y, out=y)
+            y *= np.float32(0.5)
+            y += np.float32(0.5)
+        return y
+
+    def columns(self, x: F32, start: int, stop: int) -> F32:
+        return x[:, start:stop]
+
+
+def reduced(angle: NDArray[np.float64]) -> F32:
+    """An angle modulo 2 pi, in [-pi, pi], as float32."""
+    return (angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi)).astype(np.float32)
+
+
+def _sine_at_points(coords: Points, w: NDArray[np.float64], phase: NDArray[np.float64]) -> F32:
+    return np.sin(reduced(coords.values @ w.T + phase))
+
+
+def _sine_on_lattice(coords: Lattice, w: NDArray[np.float64], phase: NDArray[np.float64]) -> F32:
+    """By the addition theorem: sines and cosines per axis only."""
+    angle = reduced(coords.axes[0][:, None] * w[:, 0] + phase)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    for k in range(1, coords.d):
+        angle = reduced(coords.axes[k][:, None] * w[:, k])
+        s, c = np.sin(angle), np.cos(angle)
+        last = k == coords.d - 1
+        combined = sine[..., None, :] * c
+        combined += cosine[..., None, :] * s
+        if not last:
+            cosine = cosine[..., None, :] * c - sine[..., None, :] * s
+        sine = combined
+    return np.ascontiguousarray(sine).reshape(coords.n, -1)
+
+
+def _features_at_points(coords: Points, table: F32, level: Level) -> F32:
+    rows, weights = corners(coords.values, level)
+    result = np.zeros((coords.n, table.shape[1]), dtype=np.float32)
+    for row, weight in zip(rows, weights, strict=True):
+        result += weight[:, None] * table[row]
+    return result
+
+
+def _features_on_lattice(coords: Lattice, table: F32, level: Level) -> F32:
+    """Multilinear interpolation is separable: the block of touched vertices, contracted axis by axis."""
+    axes = [axis_weights(axis, level) for axis in coords.axes]
+    touched = math.prod(a.stop - a.start for a in axes)
+    if touched > coords.n << coords.d:
+        return _features_at_points(coords.points(), table, level)
+    k = table.shape[1]
+    rows = block_rows(axes, level)
+    block: Any = (table if rows is None else table[rows.reshape(-1)]).reshape([a.stop - a.start for a in axes] + [k])
+    for i, axis in enumerate(axes[:-1]):
+        shape = [1] * block.ndim
+        shape[i] = -1
+        weight = axis.weight.reshape(shape)
+        block = np.take(block, axis.lower, axis=i) * (1 - weight) + np.take(block, axis.lower + 1, axis=i) * weight
+    matrix = interpolation_matrix(axes[-1])
+    flat = np.moveaxis(block, -1, 0).reshape(-1, matrix.shape[1]) @ matrix.T
+    return np.ascontiguousarray(np.moveaxis(flat.reshape(k, -1), 0, 1))
+
+
+class NumpyEngine:
+    name = "numpy"
+
+    def __init__(self) -> None:
+        self.ops = NumpyOps()
+
+    def tensor(self, values: F32) -> F32:
+        return values
+
+    def array(self, result: F32) -> F32:
+        return result.T
+
+    def samples(self, x: F32, start: int, stop: int) -> F32:
+        return x[start:stop]

@@ -1,0 +1,85 @@
+"""The command line: a table of verbs, loaded when called, and the exit codes of errors.py."""
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from inrcodec.errors import InrError, Interrupted
+from inrcodec.version import VERSION
+
+VERBS = {
+    "encode": "fit a signal and write it as an .inr file",
+    "decode": "sample an .inr file at any resolution",
+    "info": "say what an .inr file holds",
+    "verify": "check an .inr file, and against its source",
+    "doctor": "say what this installation can do",
+}
+
+
+class Verbs(click.Group):
+    """Verbs by name; a verb's module is imported only when it runs or shows its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command = importlib.import_module(f"inrcodec.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(
+    cls=Verbs,
+    epilog="Examples:  inrcodec encode photo.png -o photo.inr;  inrcodec decode photo.inr -o big.png --scale 16",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(VERSION, "--version", message="inrcodec %(version)s")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv shows the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: int) -> None:
+    """A codec whose bitstream is a function: signals as small neural networks, decoded at any resolution."""
+    ctx.obj = verbose
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    verbose = "-vv" in given or given.count("-v") + given.count("--verbose") > 1
+    try:
+        cli.main(args=given, prog_name="inrcodec", standalone_mode=False)
+        code = 0
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        code = _fail(error.format_message(), error.exit_code, verbose)
+    except BrokenPipeError:
+        # The reader of our output went away: nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        code = _fail("interrupted; no file was written", Interrupted.exit_code, verbose)
+    except InrError as error:
+        code = _fail(str(error), error.exit_code, verbose)
+    except MemoryError:
+        code = _fail("out of memory; decode a --region, or a smaller --scale", 6, verbose)
+    except OSError as error:
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1, verbose)
+    except Exception as error:
+        code = _fail(f"internal: {type(error).__name__}: {error}", 1, verbose)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    click.echo("error: " + " ".join(message.split()), err=True)
+    return code

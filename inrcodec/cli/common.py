@@ -1,0 +1,108 @@
+"""What several verbs share: reading and writing with "-" as stdin and stdout, sizes, a progress line."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inrcodec.errors import InputError, UsageError
+from inrcodec.files import write_atomic
+from inrcodec.progress import Progress
+
+NO_OVERWRITE = click.option("--no-overwrite", is_flag=True, help="Fail if the output exists, instead of replacing it.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
+BACKEND = click.option("--backend", default="auto", show_default=True, help="Engine: auto, torch or numpy.")
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:index].")
+
+
+def read_source(name: str) -> Any:
+    """A path, or the bytes of stdin for "-"."""
+    return sys.stdin.buffer.read() if name == "-" else Path(name)
+
+
+def read_inr(name: str) -> bytes | Path:
+    source: bytes | Path = read_source(name)
+    if isinstance(source, Path) and source.is_dir():
+        raise InputError(f"{name}: is a folder, expected an .inr file")
+    return source
+
+
+def check_output(name: str, *, overwrite: bool) -> None:
+    """Raise before any long work if `name` cannot be written."""
+    if name == "-":
+        if sys.stdout.isatty():
+            raise UsageError("-o -: refusing to write binary data to a terminal; redirect stdout")
+        return
+    path = Path(name)
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(f"{name}: the folder {folder} does not exist")
+    if path.is_dir():
+        raise UsageError(f"{name}: is a folder, expected a file name")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{name}: the folder {folder} is not writable")
+    if not overwrite and path.exists():
+        raise UsageError(f"{name}: exists, and is not to be overwritten")
+
+
+def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
+    if name == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_atomic(name, data, overwrite=overwrite)
+
+
+def parse_size(text: str | None) -> int | None:
+    """Bytes from "51200", "50k", "1.5M" (powers of 1000)."""
+    if text is None:
+        return None
+    factors = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+    number, factor = text.strip().lower(), 1
+    if number and number[-1] in factors:
+        number, factor = number[:-1], factors[number[-1]]
+    try:
+        value = float(number) * factor
+        return int(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--size: expected a number of bytes such as 51200, 50k or 1.5M, got {text!r}") from error
+
+
+class ProgressLine:
+    """Progress on stderr: one line that is rewritten on a terminal, a line every ten seconds elsewhere if asked for."""
+
+    def __init__(self, *, enabled: bool, verbose: bool) -> None:
+        self._tty = enabled and sys.stderr.isatty()
+        self._log = enabled and verbose and not self._tty
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if self._tty:
+            click.echo("\r\x1b[K" + describe(progress), err=True, nl=False)
+        elif self._log and time.monotonic() - self._last >= 10:
+            self._last = time.monotonic()
+            click.echo(describe(progress), err=True)
+
+    def close(self) -> None:
+        if self._tty:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def describe(progress: Progress) -> str:
+    parts = [f"{progress.stage:6} {progress.step}/{progress.steps}"]
+    if progress.psnr is not None:
+        parts.append(f"{progress.psnr:.2f} dB")
+    if progress.bytes is not None:
+        parts.append(human_bytes(progress.bytes))
+    if progress.eta is not None:
+        parts.append(f"ETA {progress.eta:.0f} s")
+    return "  ".join(parts)
+
+
+def human_bytes(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.2f} MB"

@@ -1,0 +1,92 @@
+"""inrcodec decode"""
+
+from pathlib import Path
+
+import click
+
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, read_inr, write_output
+from inrcodec.errors import UsageError
+from inrcodec.limits import DEFAULT_LIMITS, Limits
+
+
+@click.command(
+    epilog="Example:  inrcodec decode photo.inr -o big.png --scale 16 --region 100,80,164,144",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("input")
+@click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .png, if that does not exist.")
+@click.option("--scale", type=float, help="Samples per nominal sample and axis: 16, 0.5 ...")
+@click.option("--size", metavar="WIDTHxHEIGHT", help="Samples of the whole output instead of --scale.")
+@click.option("--region", metavar="X0,Y0,X1,Y1", help="Only this part, in pixels of the source; X1, Y1 are outside.")
+@click.option("--bits", type=int, help="Bit depth of the output, 1..16. Default: that of the source.")
+@click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
+@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
+@click.option(
+    "--max-samples", type=int, help="Refuse outputs of more samples than this.", default=DEFAULT_LIMITS.output_samples, show_default=True
+)
+@click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
+@NO_OVERWRITE
+@BACKEND
+@DEVICE
+def command(
+    input: str,
+    output: str | None,
+    scale: float | None,
+    size: str | None,
+    region: str | None,
+    bits: int | None,
+    suffix: str | None,
+    strip: bool,
+    max_samples: int,
+    force: bool,
+    no_overwrite: bool,
+    backend: str,
+    device: str,
+) -> None:
+    """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix."""
+    target = output or _derived(input, suffix)
+    form = _suffix(target, suffix)
+    overwrite = not no_overwrite if output else force
+    check_output(target, overwrite=overwrite)
+
+    from inrcodec.decoder import open_inr
+    from inrcodec.memory import keep_freed_memory
+    from inrcodec.signals import writer_for
+
+    inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples))
+    write = writer_for(inr.head["kind"], form)
+    keep_freed_memory()
+    samples = inr.samples(scale=scale, size=_size(size), region=_region(region), bits=bits, strip=strip)
+    write_output(target, write(samples, form), overwrite=overwrite)
+
+
+def _derived(name: str, suffix: str | None) -> str:
+    if name == "-":
+        raise UsageError("-o: expected an output name when the input is stdin")
+    return str(Path(name).with_suffix("." + (suffix or "png").lstrip(".")))
+
+
+def _suffix(target: str, suffix: str | None) -> str:
+    found = f".{suffix.lstrip('.')}" if suffix else Path(target).suffix
+    if not found or (target == "-" and not suffix):
+        raise UsageError(f"{target}: no suffix to take the format from; give --format png, for example")
+    return found.lower()
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise UsageError(f"--size: expected WIDTHxHEIGHT, for example 1024x768, got {text!r}")
+    return int(parts[1]), int(parts[0])
+
+
+def _region(text: str | None) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    if text is None:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--region: expected X0,Y0,X1,Y1, for example 100,80,164,144, got {text!r}") from error
+    return (y0, y1), (x0, x1)

@@ -1,0 +1,145 @@
+"""inrcodec encode"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inrcodec.cli.common import (
+    AS_JSON,
+    DEVICE,
+    NO_OVERWRITE,
+    ProgressLine,
+    check_output,
+    human_bytes,
+    parse_size,
+    read_source,
+    write_output,
+)
+from inrcodec.errors import Interrupted, TargetMissed, UsageError
+
+
+@click.command(
+    epilog="Example:  inrcodec encode photo.png -o photo.inr -q 80;  inrcodec encode scan.tif -o scan.inr --size 50k",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("input")
+@click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .inr, if that does not exist.")
+@click.option("-q", "--quality", type=float, help="0..100: how much an error counts against a byte. 75 unless another target is given.")
+@click.option("--psnr", type=float, help="Target: at least this PSNR in dB.")
+@click.option("--bpp", type=float, help="Target: at most this many bits per sample.")
+@click.option("--size", help="Target: at most this many bytes (51200, 50k, 1.5M).")
+@click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
+@click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
+@click.option("--arch", help="Network: sasnet.1 (default), msa.1, siren.1.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, input, options and version: same bytes.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="End the fit after this time, with a complete schedule.")
+@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the running fit here now and then, and on Ctrl-C.")
+@click.option("--resume", is_flag=True, help="Go on from --checkpoint if it exists.")
+@click.option("--on-interrupt", type=click.Choice(["discard", "save"]), default="discard", show_default=True, help="What Ctrl-C leaves.")
+@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
+@click.option("--deterministic", is_flag=True, help="Leave out the provenance chunk.")
+@click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
+@NO_OVERWRITE
+@DEVICE
+@AS_JSON
+@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
+@click.pass_obj
+def command(
+    verbose: int | None,
+    input: str,
+    output: str | None,
+    quality: float | None,
+    psnr: float | None,
+    bpp: float | None,
+    size: str | None,
+    effort: int,
+    preset: str | None,
+    arch: str | None,
+    settings: tuple[str, ...],
+    seed: int,
+    time_limit: float | None,
+    checkpoint: str | None,
+    resume: bool,
+    on_interrupt: str,
+    strip: bool,
+    deterministic: bool,
+    force: bool,
+    no_overwrite: bool,
+    device: str,
+    as_json: bool,
+    no_progress: bool,
+) -> None:
+    """Fit INPUT (an image; - for stdin) with a small network and write it as an .inr file."""
+    target = output or _derived(input)
+    overwrite = not no_overwrite if output else force
+    check_output(target, overwrite=overwrite)
+    if as_json and target == "-":
+        raise UsageError("--json: stdout already carries the file (-o -)")
+
+    from inrcodec.codec import encode
+
+    line = ProgressLine(enabled=not no_progress, verbose=bool(verbose))
+    try:
+        encoded = encode(
+            read_source(input),
+            quality=quality,
+            psnr=psnr,
+            bpp=bpp,
+            size=parse_size(size),
+            effort=effort,
+            preset=preset,
+            arch=arch,
+            settings=_settings(settings),
+            device=device,
+            seed=seed,
+            time_limit=time_limit,
+            checkpoint=checkpoint,
+            resume=resume,
+            strip=strip,
+            on_interrupt=on_interrupt,
+            deterministic=deterministic,
+            progress=line,
+        )
+    finally:
+        line.close()
+    write_output(target, encoded.data, overwrite=overwrite)
+    report = encoded.report
+    if as_json:
+        click.echo(json.dumps({"schema": "inrcodec.encode/1", "output": target, **_finite(asdict(report))}, indent=2))
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
+    ssim = "" if report.ssim is None else f", SSIM {report.ssim:.4f}"
+    click.echo(
+        f"{target}: {human_bytes(report.bytes)}, {report.bpp:.3f} bpp, PSNR {report.psnr:.2f} dB{ssim}; "
+        f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s",
+        err=True,
+    )
+    if report.interrupted:
+        raise Interrupted(f"interrupted; {target} holds the best fit so far")
+    if not report.target_met:
+        raise TargetMissed(f"target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes; {target} is written all the same")
+
+
+def _derived(name: str) -> str:
+    if name == "-":
+        raise UsageError("-o: expected an output name when the input is stdin")
+    return str(Path(name).with_suffix(".inr"))
+
+
+def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    result = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--set: expected KEY=VALUE, got {pair!r}")
+        result[key] = value
+    return result
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a perfect PSNR is null."""
+    return {key: None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value for key, value in values.items()}

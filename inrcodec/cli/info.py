@@ -1,0 +1,49 @@
+"""inrcodec info"""
+
+from typing import Any
+
+import click
+
+from inrcodec.cli.common import AS_JSON, human_bytes, read_inr
+
+
+@click.command(epilog="Example:  inrcodec info photo.inr", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("input")
+@AS_JSON
+def command(input: str, as_json: bool) -> None:
+    """Say what INPUT (an .inr file; - for stdin) holds; the network is not run."""
+    from inrcodec.decoder import open_inr
+    from inrcodec.inspect import to_json
+
+    info = open_inr(read_inr(input)).info
+    click.echo(to_json(info) if as_json else table(info))
+
+
+def table(info: dict[str, Any]) -> str:
+    """The description as text for people."""
+    axes = " x ".join(str(axis["n"]) for axis in info["axes"])
+    names = " x ".join(axis["name"] for axis in info["axes"])
+    channels = "".join(channel["name"] for channel in info["channels"])
+    network = dict(info["network"])
+    levels = network.pop("levels", [])
+    lines = [
+        f"{info['kind']}  {axes} ({names}), {channels}, {info['bits']} bits  .inr {info['version']}, level {info['level']}",
+        f"{human_bytes(info['bytes'])}, {info['bpp']:.3f} bpp, {info['parameters']} parameters, {info['macs_per_sample']} MACs per sample",
+        "network   " + network.pop("id") + "  " + ", ".join(f"{key} {value}" for key, value in network.items()),
+    ]
+    if levels:
+        lines.append(
+            "levels    " + ", ".join(f"{level['resolution']} ({level['entries']})" for level in levels) + "  vertices per axis (entries)"
+        )
+    for metric in info["metrics"]:
+        lines.append(f"{metric['metric']:9} {metric['value']:.4f} {metric.get('unit', '')}".rstrip())
+    for key, value in info["provenance"].items():
+        lines.append(f"{key:9} {value}")
+    for chunk in info["chunks"]:
+        lines.append(f"chunk     {chunk['type']}  {human_bytes(chunk['bytes'])}")
+    lines.append("")
+    lines.append(f"{'tensor':18} {'shape':>14} {'codec':>9} {'bytes':>9} {'bits/parameter':>15}")
+    for tensor in info["tensors"]:
+        shape = "x".join(map(str, tensor["shape"]))
+        lines.append(f"{tensor['name']:18} {shape:>14} {tensor['codec']:>9} {tensor['bytes']:>9} {tensor['bits_per_parameter']:>15.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,305 @@
+"""encode, open, verify: the codec's three doors."""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec import spec
+from inrcodec.container import Chunk, Container, compress, dump, pack_map
+from inrcodec.decoder import Inr, open_inr
+from inrcodec.errors import UsageError, VerificationFailed
+from inrcodec.files import write_atomic
+from inrcodec.limits import DEFAULT_LIMITS, Limits
+from inrcodec.metrics import psnr as measure_psnr
+from inrcodec.metrics import ssim as measure_ssim
+from inrcodec.progress import Progress, ProgressCallback
+from inrcodec.signals import read_signal
+from inrcodec.signals.base import Signal
+from inrcodec.version import VERSION
+from inrcodec.weights import network_map, pack
+
+Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal
+Setting = int | float | str
+MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an encode gave. PSNR and SSIM are of the file decoded from its bytes, at the source's bit depth."""
+
+    arch: str
+    bytes: int
+    bpp: float
+    psnr: float
+    ssim: float | None
+    parameters: int
+    steps: int
+    encode_seconds: float
+    decode_seconds: float
+    target: str | None
+    target_met: bool
+    interrupted: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished .inr and the report on it."""
+
+    data: bytes
+    report: Report
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the file atomically. Raises UsageError if it exists and is not to be overwritten."""
+        write_atomic(path, self.data, overwrite=overwrite)
+
+
+def encode(
+    source: Source,
+    *,
+    quality: float | None = None,
+    psnr: float | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    effort: int = 5,
+    preset: str | None = None,
+    arch: str | None = None,
+    settings: Mapping[str, Setting] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    time_limit: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    strip: bool = False,
+    on_interrupt: str = "discard",
+    deterministic: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: ProgressCallback | None = None,
+) -> Encoded:
+    """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
+
+    At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
+    report.target_met; the file is still the best one found. time_limit: seconds for the fit. Raises InputError, UsageError, LimitExceeded,
+    BackendMissing, Interrupted.
+    """
+    from inrcodec.fit.presets import Request, make_plan
+
+    begin = time.monotonic()
+    if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
+        raise UsageError("target: expected at most one of quality, psnr, bpp, size")
+    if on_interrupt not in ("discard", "save"):
+        raise UsageError(f"on_interrupt: expected discard or save, got {on_interrupt}")
+    if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
+        raise UsageError(f"time_limit: expected a positive number of seconds, got {time_limit}")
+    if resume and checkpoint is None:
+        raise UsageError("resume: needs a checkpoint to resume from (--checkpoint PATH)")
+    signal = source if isinstance(source, Signal) else read_signal(source, limits=limits, strip=strip)
+    shape = tuple(axis.n for axis in signal.axes)
+    samples = math.prod(shape)
+    if bpp is not None and not (math.isfinite(bpp) and bpp > 0):
+        raise UsageError(f"bpp: expected a positive number, got {bpp}")
+    request = Request(
+        shape=shape,
+        channels=len(signal.channels),
+        quality=quality,
+        psnr=psnr,
+        size=size if bpp is None else max(64, int(bpp * samples / 8)),
+        effort=effort,
+        preset=preset or "default",
+        arch=arch or "sasnet.1",
+        settings=dict(settings or {}),
+    )
+    plan = make_plan(request)
+
+    from inrcodec.backends.torch import torch_device
+    from inrcodec.fit.data import training_data
+    from inrcodec.fit.trainer import RunOptions, fit
+    from inrcodec.memory import keep_freed_memory
+
+    chosen = torch_device(device)
+    keep_freed_memory()
+    data = training_data(signal.values, signal.weights, [(a.lo, a.hi) for a in signal.axes], stride=plan.schedule.stride, device=chosen)
+    key = _fit_key(signal, asdict(request), seed)
+    fitted = fit(
+        data,
+        plan,
+        RunOptions(
+            seed=seed,
+            device=chosen,
+            time_limit=time_limit,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_key=key,
+            resume=resume,
+            keep_on_interrupt=on_interrupt == "save",
+            progress=progress,
+        ),
+    )
+    if progress is not None:
+        progress(Progress("check", fitted.steps_done, fitted.steps_done, None, None, 0.0))
+
+    head = _head(signal, plan.network, plan.config, data.scale, data.offset)
+    ancillary = _metadata_chunks(signal)
+    if not deterministic:
+        ancillary += (Chunk(spec.PROVENANCE, pack_map(_provenance(signal, asdict(request), seed, fitted.steps_done))),)
+
+    def assemble(coarser: int, extra: tuple[Chunk, ...] = ()) -> bytes:
+        tensors, payload = pack(plan.network, plan.config, {**fitted.values, **fitted.frozen}, fitted.steps, coarser=coarser)
+        codecs = {spec.CODEC_FEATURES[entry[2]] for entry in tensors}
+        full = {**head, "tens": tensors, "req": sorted({*codecs, f"net.{plan.network.id}"})}
+        return dump(Container(full, payload, ancillary + extra))
+
+    # Metrics come last and are nearly constant in size; the cap holds with them inside.
+    coarser, content, quality_measured, metrics = 0, b"", (math.nan, None, math.nan), ()
+    while True:
+        content = assemble(coarser)
+        quality_measured = _measure(content, signal, chosen.type)
+        metrics = (Chunk(spec.METRICS, _metrics(quality_measured, signal)),)
+        content = assemble(coarser, metrics)
+        if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER:
+            break
+        coarser += max(1, round(4 * math.log2(len(content) / request.size)))
+    found_psnr, found_ssim, decode_seconds = quality_measured
+    target, met = _target(request, found_psnr, len(content), bpp)
+    parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
+    report = Report(
+        arch=plan.network.id,
+        bytes=len(content),
+        bpp=8 * len(content) / samples,
+        psnr=found_psnr,
+        ssim=found_ssim,
+        parameters=parameters,
+        steps=fitted.steps_done,
+        encode_seconds=time.monotonic() - begin,
+        decode_seconds=decode_seconds,
+        target=target,
+        target_met=met,
+        interrupted=fitted.interrupted,
+        notes=signal.notes,
+    )
+    return Encoded(content, report)
+
+
+def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+    """Decode and compare with the source's digest and with the PSNR the file says it has.
+
+    Without a source only what the file itself says is checked: parameters unpack, the nominal grid decodes to finite values.
+    Raises VerificationFailed, and whatever a damaged file raises.
+    """
+    values = inr.decode(dtype=np.float32)
+    checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
+    if not np.isfinite(values).all():
+        raise VerificationFailed("decode: expected finite values, got NaN or infinity")
+    stated = {m["metric"]: m["value"] for m in inr.info["metrics"]}
+    if source is None:
+        checks["stated"] = stated
+        return checks
+    signal = source if isinstance(source, Signal) else read_signal(source, limits=limits)
+    if values.shape != signal.values.shape:
+        raise VerificationFailed(f"shape: the source is {signal.values.shape}, the file decodes to {values.shape}")
+    found, structure, _ = _measure_values(_rounded(values, inr.bits), signal)
+    checks |= {"psnr": found, "ssim": structure, "stated": stated}
+    if "psnr" not in stated:
+        return checks
+    if (math.isfinite(found) and abs(found - stated["psnr"]) > 0.02) or (found < stated["psnr"] - 0.02):
+        raise VerificationFailed(f"psnr: the file states {stated['psnr']:.3f} dB, against the source it is {found:.3f} dB")
+    return checks
+
+
+def params_digest(inr: Inr) -> str:
+    """SHA-256 over names, shapes and little-endian float32 values of all parameters: the same on every machine."""
+    digest = hashlib.sha256()
+    for name, value in inr.params.items():
+        digest.update(f"{name}{list(value.shape)}".encode())
+        digest.update(np.ascontiguousarray(value, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArray[np.float64]) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "kind": signal.kind,
+        "level": 1,
+        "axes": [{"name": a.name, "n": a.n, "lo": a.lo, "hi": a.hi} for a in signal.axes],
+        "out": {
+            "channels": [
+                {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)} for c, o in zip(signal.channels, offset, strict=True)
+            ],
+            "bits": signal.bits,
+        },
+        "net": network_map(network, config),
+    }
+    if signal.kind == "image":
+        head["color"] = {"icc": True} if signal.metadata.icc is not None else {}
+    return head
+
+
+def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:
+    metadata = signal.metadata
+    chunks = []
+    if metadata.icc is not None:
+        chunks.append(Chunk(spec.ICC, compress(metadata.icc)))
+    if metadata.exif is not None:
+        chunks.append(Chunk(spec.EXIF, metadata.exif))
+    if metadata.xmp is not None:
+        chunks.append(Chunk(spec.XMP, metadata.xmp))
+    return tuple(chunks)
+
+
+def _provenance(signal: Signal, request: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
+    """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
+    options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels")}
+    return {"writer": f"inrcodec {VERSION}", "source_sha256": signal.digest, "options": options, "seed": seed, "steps": steps}
+
+
+def _fit_key(signal: Signal, request: dict[str, Any], seed: int) -> str:
+    """What a checkpoint belongs to: the samples, the options, the version."""
+    digest = hashlib.sha256(json.dumps([request, seed, VERSION], sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(signal.values).tobytes())
+    return digest.hexdigest()
+
+
+def _measure(content: bytes, signal: Signal, device: str) -> tuple[float, float | None, float]:
+    """PSNR, SSIM (images) and seconds of decoding `content`."""
+    begin = time.monotonic()
+    inr = open_inr(content, backend="torch", device=device, limits=replace(DEFAULT_LIMITS, output_samples=1 << 40, work=1 << 80))
+    values = _rounded(inr.decode(dtype=np.float32), signal.bits)
+    seconds = time.monotonic() - begin
+    found, structure, _ = _measure_values(values, signal)
+    return found, structure, seconds
+
+
+def _measure_values(values: NDArray[np.float32], signal: Signal) -> tuple[float, float | None, int]:
+    found = float(measure_psnr(signal.values, values, weights=signal.weights))
+    structure = float(measure_ssim(signal.values, values)) if signal.kind == "image" else None
+    return found, structure, values.size
+
+
+def _rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    peak = 2**bits - 1
+    return (np.floor(values * peak + 0.5) / peak).astype(np.float32)
+
+
+def _metrics(measured: tuple[float, float | None, float], signal: Signal) -> bytes:
+    found, structure, _ = measured
+    # An exact decode has no finite PSNR; it is stated as what one code off in every sample would be at most.
+    rows: list[dict[str, Any]] = [{"metric": "psnr", "value": min(found, 999.0), "unit": "dB", "peak": 1.0}]
+    if structure is not None:
+        rows.append({"metric": "ssim", "value": structure})
+    return pack_map({"metrics": rows})
+
+
+def _target(request: Any, found: float, nbytes: int, bpp: float | None) -> tuple[str | None, bool]:
+    if request.psnr is not None:
+        return f"psnr >= {request.psnr:g} dB", found >= request.psnr
+    if request.size is not None:
+        text = f"size <= {request.size} bytes" if bpp is None else f"bpp <= {bpp:g}"
+        return text, nbytes <= request.size
+    return None, True

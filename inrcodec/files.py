@@ -1,0 +1,34 @@
+"""Writing files so that a half-written one never exists."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from inrcodec.errors import UsageError
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True) -> None:
+    """Write `data` to a temporary file beside `path`, flush it to the disk and rename it. Raises UsageError if `path` exists and may not."""
+    target = Path(path)
+    if not overwrite and target.exists():
+        raise UsageError(f"{target}: exists, and is not to be overwritten")
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:64]}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, _mode(target))
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _mode(target: Path) -> int:
+    """The mode of the file replaced, or what the user's mask gives a new one (mkstemp's own is 0600)."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

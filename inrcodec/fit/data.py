@@ -1,0 +1,99 @@
+"""A signal as the trainer sees it: targets on a lattice, cut into random-phase strided sub-lattices."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.coordinates import Lattice, sample_centres, strided
+
+Tensor = torch.Tensor
+PIECE = 8192  # samples of one pass through the trunk, forward and backward
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One sub-lattice: its samples, targets and weights (c, n), and the pieces of its first axis."""
+
+    lattice: Lattice
+    targets: Tensor
+    weights: Tensor | None
+    rows: tuple[NDArray[np.float64], ...]  # first axis, in pieces
+
+    def pieces(self) -> Iterator[tuple[Lattice, slice]]:
+        start = 0
+        for rows in self.rows:
+            part = Lattice((rows, *self.lattice.axes[1:]))
+            yield part, slice(start, start + part.n)
+            start += part.n
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Targets y (c, *axes) with value = scale * y + offset (c), and the axes of every phase."""
+
+    targets: Tensor
+    weights: Tensor | None
+    scale: float
+    offset: NDArray[np.float64]
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    phases: tuple[tuple[NDArray[np.float64], ...], ...]  # per axis, per phase
+    rows: tuple[tuple[NDArray[np.float64], ...], ...]  # first axis: per phase, in pieces
+
+    @property
+    def samples(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def channels(self) -> int:
+        return int(self.targets.shape[0])
+
+    def phase_indices(self) -> list[tuple[int, ...]]:
+        return list(np.ndindex(*(len(p) for p in self.phases)))
+
+    def batch(self, phase: tuple[int, ...]) -> Batch:
+        index = (slice(None), *(slice(start, None, step) for start, step in zip(phase, self.stride, strict=True)))
+        lattice = Lattice(tuple(axis[k] for axis, k in zip(self.phases, phase, strict=True)))
+        c = self.channels
+        weights = None if self.weights is None else self.weights[index].reshape(c, -1)
+        return Batch(lattice, self.targets[index].reshape(c, -1), weights, self.rows[phase[0]])
+
+
+def training_data(
+    values: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    bounds: list[tuple[float, float]],
+    *,
+    stride: int,
+    device: torch.device,
+) -> TrainingData:
+    """Data of `values` (*axes, c) in [0, 1]; the mean of every channel goes into the offset."""
+    shape = values.shape[:-1]
+    axes = tuple(range(len(shape)))
+    offset = (
+        np.average(values, axis=axes, weights=weights)
+        if weights is not None and weights.any()
+        else values.mean(axis=axes, dtype=np.float64)
+    )
+    # A float64 with few digits: the same number in every engine's arithmetic.
+    offset = np.round(np.asarray(offset, dtype=np.float64) * 65536) / 65536
+    scale = 0.5
+    targets = np.moveaxis((values - offset.astype(np.float32)) / np.float32(scale), -1, 0)
+    steps = tuple(max(1, min(stride, m)) for m in shape)
+    phases = tuple(
+        tuple(axis.copy() for axis in strided(sample_centres(m, lo, hi), step))
+        for m, (lo, hi), step in zip(shape, bounds, steps, strict=True)
+    )
+    per_row = math.prod(len(p[0]) for p in phases[1:])
+    rows = max(1, PIECE // per_row)
+    first = tuple(tuple(axis[i : i + rows].copy() for i in range(0, len(axis), rows)) for axis in phases[0])
+
+    def on_device(array: NDArray[np.float32]) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
+
+    weight_tensor = None if weights is None else on_device(np.moveaxis(weights, -1, 0))
+    return TrainingData(on_device(targets), weight_tensor, scale, offset, shape, steps, phases, first)

@@ -1,0 +1,45 @@
+"""What a fit is asked to do, decided before it starts: network, configuration, schedule."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from inrcodec.networks.base import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Numbers of a fit. Fractions are of the whole run.
+
+    lam: weight of the rate in the loss, mean squared error (values in [0, 1]) + lam * bits per sample; 0 fits without rate.
+    """
+
+    steps: int
+    stride: int  # a step sees every stride-th sample per axis, at a random phase
+    learning_rate: float  # of the network
+    table_learning_rate: float
+    scale_learning_rate: float = 1e-2  # of the quantization steps and Laplace scales
+    rate_from: float = 0.25  # fraction at which rate and quantization noise enter
+    round_from: float = 0.85  # fraction from which values are rounded instead of noised
+    rate_every: int = 4  # steps between evaluations of the rate
+    warmup: int = 20  # steps
+    final_rate: float = 0.02  # learning rates end at this fraction, by a cosine
+    table_step: float = 0.3  # first quantization step over mean size, tables
+    matrix_step: float = 0.05  # and everything else
+    mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the file should reach; at most one is set. `lam` steers the trade where none is."""
+
+    lam: float
+    psnr: float | None = None  # dB, at least
+    size: int | None = None  # bytes, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    network: Network
+    config: Any
+    schedule: Schedule
+    target: Target

@@ -1,0 +1,175 @@
+"""From a signal and the user's wishes to a plan: network, sizes, schedule. Nothing here is fixed by the format."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from inrcodec.errors import UsageError
+from inrcodec.fit.plan import Plan, Schedule, Target
+from inrcodec.networks import NETWORKS
+from inrcodec.networks.hashgrid import geometric_levels
+from inrcodec.networks.msa import MsaConfig
+from inrcodec.networks.sasnet import SasnetConfig, half_lattice
+from inrcodec.networks.siren import SirenConfig
+
+PRESETS = ("default", "paper")
+EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 10000, 9: 25000}
+BATCH = 1 << 14  # samples of a step
+DEFAULT_QUALITY = 75.0
+GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
+Setting = int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for; None means: choose for me."""
+
+    shape: tuple[int, ...]  # nominal samples per axis
+    channels: int
+    quality: float | None = None
+    psnr: float | None = None
+    size: int | None = None  # bytes
+    effort: int = 5
+    preset: str = "default"
+    arch: str = "sasnet.1"
+    settings: Mapping[str, Setting]
+
+
+def lam_of_quality(quality: float) -> float:
+    """Weight of the rate, mean squared error per bit per sample: 2e-4 at the default 75, ten times more for 30 less."""
+    return 2e-4 * float(10 ** ((DEFAULT_QUALITY - quality) / 30))
+
+
+def make_plan(request: Request) -> Plan:
+    """The plan of a request. Raises UsageError for values out of range and unknown names, listing the known ones."""
+    _check(request)
+    samples = math.prod(request.shape)
+    known = set(request.settings)
+    schedule = _schedule(request, samples)
+    config = _config(request, samples)
+    quality = DEFAULT_QUALITY if request.quality is None else request.quality
+    lam = 0.0 if request.preset == "paper" and request.quality is None else lam_of_quality(quality)
+    names = {f.name for f in fields(schedule)} | {f.name for f in fields(config)} | set(GRID_SETTINGS) | {"lam"}
+    unknown = sorted(known - names)
+    if unknown:
+        raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
+    if "lam" in request.settings:
+        lam = float(request.settings["lam"])
+    return Plan(
+        network=NETWORKS[request.arch],
+        config=config,
+        schedule=schedule,
+        target=Target(lam=lam, psnr=request.psnr, size=request.size),
+    )
+
+
+def _check(request: Request) -> None:
+    if request.effort not in EFFORT_STEPS:
+        raise UsageError(f"effort: expected 1..9, got {request.effort}")
+    if request.preset not in PRESETS:
+        raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {request.preset}")
+    if request.arch not in NETWORKS:
+        raise UsageError(f"arch: expected one of {', '.join(NETWORKS)}, got {request.arch}")
+    if request.quality is not None and not 0 <= request.quality <= 100:
+        raise UsageError(f"quality: expected 0..100, got {request.quality}")
+    if request.psnr is not None and not 5 <= request.psnr <= 80:
+        raise UsageError(f"psnr: expected 5..80 dB, got {request.psnr}")
+    if request.size is not None and request.size < 64:
+        raise UsageError(f"size: expected at least 64 bytes, got {request.size}")
+
+
+def _schedule(request: Request, samples: int) -> Schedule:
+    d = len(request.shape)
+    stride = max(1, round((samples / BATCH) ** (1 / d)))
+    steps = EFFORT_STEPS[request.effort]
+    if samples < 1024:
+        steps = min(steps, 600)
+    if request.preset == "paper":
+        # Supplement section 3.2: Adam, fixed rates, every sample in every step, 5,000 epochs.
+        schedule = Schedule(steps=5000, stride=1, learning_rate=1e-4, table_learning_rate=5e-4, warmup=1, final_rate=1.0)
+    elif request.arch == "sasnet.1":
+        schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
+    else:
+        schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
+    return _override(schedule, request.settings)
+
+
+def _config(request: Request, samples: int) -> Any:
+    d, c = len(request.shape), request.channels
+    width = 32 if samples <= 4096 else 64 if samples <= 1 << 16 else 96
+    if request.arch == "siren.1":
+        return _override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
+    if request.arch == "msa.1":
+        s_max = math.log10(max(10.0, math.pi / 2 * max(request.shape)))
+        return _override(MsaConfig(d, c, 2 * width, 3, 0.0, round(s_max, 3)), request.settings)
+    if request.preset == "paper":
+        config = paper_config(d, c)
+    else:
+        config = _sasnet_config(request, samples, width)
+    return _override(config, request.settings)
+
+
+def paper_config(d: int, c: int) -> SasnetConfig:
+    """SASNet's sizes for images (d = 2) and volumes (d = 3), supplement table 1; the image's grid resolutions are not published."""
+    if d == 3:
+        levels = geometric_levels(d=3, levels=12, coarsest=16, finest=256, max_entries=1 << 11)
+        return SasnetConfig(3, c, 256, 192, 2, 30.0, 2.1, 6, 30, 4, 8, 48, 2, levels)
+    levels = geometric_levels(d=2, levels=10, coarsest=6, finest=128, max_entries=1 << 10)
+    return SasnetConfig(d, c, 256, 232, 2, 43.0, 2.1, 12, 60, 4, 8, 48, 2, levels)
+
+
+def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
+    d = len(request.shape)
+    longest = max(request.shape)
+    # One vertex per sample on the finest level: the rate decides which of them survive.
+    finest = int(request.settings.get("finest", max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1)))
+    coarsest = int(request.settings.get("coarsest", min(8, finest)))
+    count = int(request.settings.get("levels", max(1, 1 + round(math.log2(max(1, finest / coarsest))))))
+    entries = int(request.settings.get("max_entries", max(4096, samples + samples // 2)))
+    if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
+        raise UsageError(
+            f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
+        )
+    levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
+    # Cosines faster than the samples cannot be told apart; half of Nyquist is enough, the masks make the rest.
+    band = int(np.clip(longest // 4, 2, 60))
+    low = max(1, band // 5)
+    room = len(half_lattice(band, d, 1))
+    frequencies = min(room, width)
+    return SasnetConfig(
+        in_features=d,
+        out_features=request.channels,
+        frequencies=frequencies,
+        hidden_features=width,
+        hidden_layers=2,
+        omega_0=30.0,
+        period=2.1,
+        low=low,
+        band=band,
+        bands=min(4, band - low),
+        groups=8,
+        mask_features=48,
+        grid_features=1,
+        levels=levels,
+    )
+
+
+def _override(target: Any, settings: Mapping[str, Setting]) -> Any:
+    """`target` with the settings that are its scalar fields, converted to the fields' types."""
+    kinds = {f.name: f.type for f in fields(target)}
+    changes: dict[str, Any] = {}
+    for key, value in settings.items():
+        kind = kinds.get(key)
+        if kind not in (int, float, str):
+            continue
+        try:
+            changes[key] = kind(value)
+        except ValueError as error:
+            raise UsageError(f"--set {key}: expected {kind.__name__}, got {value!r}") from error
+    try:
+        return replace(target, **changes)
+    except ValueError as error:
+        raise UsageError(f"--set: {error}") from error

@@ -1,0 +1,113 @@
+"""Everything that changes during a fit, and what is saved of it."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from inrcodec.fit.optim import Optimizers, make_optimizers
+from inrcodec.fit.plan import Plan
+from inrcodec.fit.quantized import FlatLayout
+
+Tensor = torch.Tensor
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """Values and what quantizes them, with the loss they gave."""
+
+    values: Tensor
+    log_step: Tensor | None
+    log_scale: Tensor | None
+    loss: float
+
+
+@dataclass(eq=False)
+class State:
+    values: Tensor  # (p,)
+    grads: Tensor  # (p,)
+    optimizers: Optimizers
+    rng: np.random.Generator
+    generator: torch.Generator
+    lam: float
+    log_step: Tensor | None = None  # (g,), from the rate stage on
+    log_scale: Tensor | None = None
+    scale_optimizer: torch.optim.Optimizer | None = None
+    step: int = 0
+    elapsed: float = 0.0  # seconds of this and earlier runs
+    rate_factor: float = 1.0  # lowered by the divergence guard
+    restarts: int = 0
+    distortion: float | None = None  # moving average
+    bits: float | None = None  # of the last rate evaluation
+    order: list[tuple[int, ...]] = field(default_factory=list)  # phases still to see in this cycle
+    cycle_loss: list[float] = field(default_factory=list)
+    good: Snapshot | None = None  # last state without signs of divergence
+    best: Snapshot | None = None  # lowest loss with rounded values
+
+    def begin_rate(self, log_step: Tensor, log_scale: Tensor, learning_rate: float) -> None:
+        self.log_step, self.log_scale = log_step, log_scale
+        self.scale_optimizer = torch.optim.Adam([log_step, log_scale], lr=learning_rate)
+
+    def snapshot(self, loss: float) -> Snapshot:
+        copies = [None if t is None else t.clone() for t in (self.log_step, self.log_scale)]
+        return Snapshot(self.values.clone(), copies[0], copies[1], loss)
+
+
+def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: int, device: torch.device) -> State:
+    """The state before the first step."""
+    values = torch.empty(layout.size, device=device)
+    for name, view in layout.views(values).items():
+        view.copy_(torch.as_tensor(initial[name]))
+    grads = torch.zeros_like(values)
+    return State(
+        values=values,
+        grads=grads,
+        optimizers=make_optimizers(layout, values, grads, plan.schedule),
+        rng=np.random.default_rng([seed, 1]),
+        generator=torch.Generator(device=device).manual_seed(seed),
+        lam=plan.target.lam,
+    )
+
+
+PLAIN = ("step", "elapsed", "rate_factor", "restarts", "distortion", "bits", "lam", "cycle_loss")
+
+
+def to_saved(state: State) -> dict[str, Any]:
+    """The state as tensors and plain values."""
+    saved: dict[str, Any] = {name: getattr(state, name) for name in PLAIN}
+    saved["values"] = state.values
+    saved["scales"] = None if state.log_step is None else [state.log_step, state.log_scale]
+    saved["optimizers"] = [optimizer.state_dict() for optimizer in state.optimizers]
+    saved["scale_optimizer"] = None if state.scale_optimizer is None else state.scale_optimizer.state_dict()
+    saved["order"] = [list(phase) for phase in state.order]
+    # PCG64's state has 128-bit integers, which torch.save's safe reader only knows as text.
+    saved["rng"] = json.dumps(state.rng.bit_generator.state)
+    saved["generator"] = state.generator.get_state()
+    for name in ("good", "best"):
+        kept: Snapshot | None = getattr(state, name)
+        saved[name] = None if kept is None else [kept.values, kept.log_step, kept.log_scale, kept.loss]
+    return saved
+
+
+def restore(state: State, saved: dict[str, Any], scale_learning_rate: float) -> None:
+    """Bring a new state to where `to_saved` left it."""
+    for name in PLAIN:
+        setattr(state, name, saved[name])
+    device = state.values.device
+    state.values.copy_(saved["values"])
+    for optimizer, content in zip(state.optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(content)
+    if saved["scales"] is not None:
+        state.begin_rate(*(t.to(device) for t in saved["scales"]), scale_learning_rate)
+        assert state.scale_optimizer is not None
+        state.scale_optimizer.load_state_dict(saved["scale_optimizer"])
+    state.order = [tuple(phase) for phase in saved["order"]]
+    state.rng.bit_generator.state = json.loads(saved["rng"])
+    state.generator.set_state(saved["generator"])
+    for name in ("good", "best"):
+        if saved[name] is not None:
+            values, log_step, log_scale, loss = saved[name]
+            moved = [None if t is None else t.to(device) for t in (values, log_step, log_scale)]
+            setattr(state, name, Snapshot(moved[0], moved[1], moved[2], loss))

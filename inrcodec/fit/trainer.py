@@ -1,0 +1,259 @@
+"""The loop that fits a network to a signal for a file size.
+
+Three stages, one run: the plain fit; from Schedule.rate_from on, uniform noise of the quantization steps and the rate in the loss; from
+round_from on, rounded values (straight-through). Steps and Laplace scales are learned along.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.backends.torch import TorchOps
+from inrcodec.errors import InrError, Interrupted
+from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
+from inrcodec.fit.data import TrainingData
+from inrcodec.fit.gradients import batch_gradients
+from inrcodec.fit.interrupt import deferred_interrupt
+from inrcodec.fit.optim import make_optimizers, set_learning_rates
+from inrcodec.fit.plan import Plan, Schedule
+from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, quantize_flat, rate, to_arrays
+from inrcodec.fit.state import State, new_state, restore, to_saved
+from inrcodec.progress import Progress, ProgressCallback
+
+GUARD_EVERY = 25  # steps between looks for divergence
+MAX_RESTARTS = 4
+REPORT_SECONDS = 0.25
+STEERING = 0.05  # how fast lam follows a size or PSNR target, per rate evaluation
+TENSOR_OVERHEAD_BITS = 8 * 45  # HEAD entry and lanes of one tensor
+GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a fit runs, apart from what it computes."""
+
+    seed: int
+    device: torch.device
+    time_limit: float | None = None  # seconds
+    checkpoint: Path | None = None
+    checkpoint_key: str = ""
+    checkpoint_seconds: float = 30.0
+    resume: bool = False
+    keep_on_interrupt: bool = False
+    progress: ProgressCallback | None = None
+    stop: Callable[[], bool] | None = None  # asked before every step; True ends the run as Ctrl-C does
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted network, not yet rounded: values by name, and per tensor the quantization steps (None if the rate stage was not reached)."""
+
+    values: dict[str, NDArray[np.float32]]
+    steps: dict[str, NDArray[np.float32]]
+    frozen: dict[str, NDArray[np.float32]]
+    lam: float
+    steps_done: int
+    interrupted: bool
+
+
+def fit(data: TrainingData, plan: Plan, options: RunOptions) -> Fitted:
+    """Fit `plan` to `data`. Raises Interrupted on Ctrl-C unless options.keep_on_interrupt, InrError if it diverges again and again."""
+    network, config = plan.network, plan.config
+    params = network.params(config)
+    layout = flat_layout(params, options.device)
+    initial = network.init(config, np.random.default_rng([options.seed, 0]))
+    frozen = {param.name: initial[param.name] for param in params if not param.trainable}
+    state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
+    if options.resume and options.checkpoint is not None and options.checkpoint.exists():
+        restore(state, load_checkpoint(options.checkpoint, options.checkpoint_key), plan.schedule.scale_learning_rate)
+    with deferred_interrupt() as pressed:
+        interrupted = _run(state, layout, frozen, data, plan, options, pressed)
+    if interrupted:
+        if options.checkpoint is not None:
+            save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
+        if not options.keep_on_interrupt or state.step == 0:
+            raise Interrupted(f"interrupted at step {state.step}; no file was written")
+    return _fitted(state, layout, frozen, plan, interrupted)
+
+
+def _run(
+    state: State,
+    layout: FlatLayout,
+    frozen: dict[str, NDArray[np.float32]],
+    data: TrainingData,
+    plan: Plan,
+    options: RunOptions,
+    pressed: Callable[[], bool],
+) -> bool:
+    """Run to the end and return False, or until it is told to stop and return True."""
+    schedule = plan.schedule
+    ops = TorchOps(options.device)
+    working = torch.empty_like(state.values)
+    params = layout.views(working)
+    grads = layout.views(state.grads)
+    for name, tensor in params.items():
+        tensor.grad = grads[name]
+    everything = {**params, **{name: torch.as_tensor(value, device=options.device) for name, value in frozen.items()}}
+    bases = [schedule.learning_rate, schedule.table_learning_rate][: len(state.optimizers)]
+    variance = float(data.targets.var(unbiased=False)) * data.scale**2
+    begin = time.monotonic() - state.elapsed
+    reported = saved = time.monotonic()
+    while True:
+        fraction = progress_fraction(state, schedule.steps, options.time_limit)
+        if fraction >= 1:
+            return False
+        if pressed() or (options.stop is not None and options.stop()):
+            return True
+        if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
+            scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
+            state.begin_rate(*scales, schedule.scale_learning_rate)
+        rounding = state.log_step is not None and fraction >= schedule.round_from
+        set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
+
+        residual = step_size = None
+        if state.log_step is None:
+            working.copy_(state.values)
+        else:
+            step_size = torch.exp(state.log_step)
+            residual = quantize_flat(layout, state.values, step_size, None if rounding else state.generator)
+            torch.addcmul(state.values, residual, step_size[layout.group], out=working)
+        state.grads.zero_()
+        for tensor in params.values():
+            tensor.requires_grad_()
+        batch = data.batch(_next_phase(state, data))
+        distortion = batch_gradients(
+            ops, plan.network, plan.config, everything, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
+        )
+        for tensor in params.values():
+            tensor.requires_grad_(False)
+        if state.log_step is not None and state.step % schedule.rate_every == 0:
+            assert residual is not None and step_size is not None
+            _apply_rate(state, layout, data, plan, working, residual, step_size)
+        for optimizer in state.optimizers:
+            optimizer.step()
+
+        state.step += 1
+        state.elapsed = time.monotonic() - begin
+        if not _watch(state, layout, schedule, float(distortion), variance, fraction):
+            continue
+        if rounding or (plan.target.lam == 0 and fraction >= schedule.round_from):
+            _keep_best(state, float(distortion), data.samples, len(data.phase_indices()))
+        now = time.monotonic()
+        if options.progress is not None and now - reported >= REPORT_SECONDS:
+            reported = now
+            options.progress(_report(state, schedule.steps, options.time_limit, fraction))
+        if options.checkpoint is not None and now - saved >= options.checkpoint_seconds:
+            saved = now
+            save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
+
+
+def progress_fraction(state: State, steps: int, time_limit: float | None) -> float:
+    """How far the run is: by steps or, where a time limit binds, by time."""
+    fraction = state.step / steps
+    return fraction if time_limit is None else max(fraction, state.elapsed / time_limit)
+
+
+def learning_rate_factor(state: State, warmup: int, final: float, fraction: float) -> float:
+    """Linear warm-up, then a cosine down to `final`."""
+    cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    return state.rate_factor * cosine * min(1.0, (state.step + 1) / warmup)
+
+
+def _next_phase(state: State, data: TrainingData) -> tuple[int, ...]:
+    if not state.order:
+        phases = data.phase_indices()
+        state.order = [phases[i] for i in state.rng.permutation(len(phases))]
+    return state.order.pop()
+
+
+def _apply_rate(
+    state: State, layout: FlatLayout, data: TrainingData, plan: Plan, working: torch.Tensor, residual: torch.Tensor, step_size: torch.Tensor
+) -> None:
+    """Add the rate's gradients, move steps and scales, and steer lam towards a target."""
+    assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
+    schedule, target = plan.schedule, plan.target
+    weight = state.lam / data.samples
+    r = rate(layout, working, state.log_step, state.log_scale)
+    state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
+    state.log_scale.grad = weight * r.grad_log_scale
+    state.scale_optimizer.step()
+    # The rate is evaluated every few steps only, with as many times its weight.
+    state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
+    overhead = TENSOR_OVERHEAD_BITS * len(layout.params) + GROUP_OVERHEAD_BITS * layout.groups
+    state.bits = float(r.bits) + overhead
+    error = 0.0
+    if target.size is not None:
+        error = math.log(state.bits / max(1.0, 8.0 * target.size))
+    elif target.psnr is not None and state.distortion:
+        error = math.log(10 ** (-target.psnr / 10) / state.distortion)
+    if error:
+        state.lam = min(1.0, max(1e-9, state.lam * math.exp(STEERING * max(-1.0, min(1.0, error)))))
+
+
+def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: float, variance: float, fraction: float) -> bool:
+    """Follow the distortion; on divergence go back to the last good state with half the learning rate and return False."""
+    bad = not math.isfinite(distortion)
+    if not bad:
+        average = state.distortion
+        state.distortion = distortion if average is None else 0.95 * average + 0.05 * distortion
+        if state.good is not None and variance > 0:
+            bad = state.distortion > 10 * state.good.loss and state.distortion > 0.25 * variance
+            # Before the rate stage nothing but divergence explains an image as bad as a constant.
+            bad = bad or (variance > 1e-5 and 0.1 < fraction < schedule.rate_from and state.distortion > 0.95 * variance)
+    if not bad:
+        if state.step % GUARD_EVERY == 0:
+            state.good = state.snapshot(state.distortion or 0.0)
+        return True
+    state.restarts += 1
+    if state.restarts > MAX_RESTARTS:
+        raise InrError(f"fit: diverged {state.restarts} times, last at step {state.step}; try a lower --set learning_rate")
+    state.rate_factor *= 0.5
+    state.distortion = None
+    state.cycle_loss.clear()
+    if state.good is not None:
+        state.values.copy_(state.good.values)
+        if state.log_step is not None and state.good.log_step is not None and state.log_scale is not None:
+            state.log_step.copy_(state.good.log_step)
+            state.log_scale.copy_(state.good.log_scale if state.good.log_scale is not None else state.log_scale)
+    state.optimizers = make_optimizers(layout, state.values, state.grads, schedule)
+    return False
+
+
+def _keep_best(state: State, distortion: float, samples: int, phases: int) -> None:
+    """After each cycle over all phases (every sample seen once) compare the loss with the best one."""
+    state.cycle_loss.append(distortion)
+    if len(state.cycle_loss) < phases:
+        return
+    loss = sum(state.cycle_loss) / phases + state.lam * (state.bits or 0.0) / samples
+    state.cycle_loss.clear()
+    if state.best is None or loss < state.best.loss:
+        state.best = state.snapshot(loss)
+
+
+def _report(state: State, steps: int, time_limit: float | None, fraction: float) -> Progress:
+    psnr = None if not state.distortion else -10 * math.log10(state.distortion)
+    size = None if state.bits is None else int(state.bits / 8)
+    eta = state.elapsed * (1 - fraction) / fraction if fraction > 0 else None
+    stage = "fit" if state.log_step is None else "rate"
+    total = steps if time_limit is None or fraction <= state.step / steps else max(state.step, round(state.step / fraction))
+    return Progress(stage, state.step, total, psnr, size, eta)
+
+
+def _fitted(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float32]], plan: Plan, interrupted: bool) -> Fitted:
+    kept = state.best or state.snapshot(0.0)
+    log_step = kept.log_step
+    if log_step is None:
+        schedule = plan.schedule
+        log_step, _ = initial_scales(layout, kept.values, table_step=schedule.table_step / 8, matrix_step=schedule.matrix_step / 8)
+    step = torch.exp(log_step).cpu().numpy()
+    steps = {
+        param.name: step[start:stop].copy()
+        for param, start, stop in zip(layout.params, layout.group_offsets, layout.group_offsets[1:], strict=False)
+    }
+    return Fitted(to_arrays(layout, kept.values), steps, frozen, state.lam, state.step, interrupted)

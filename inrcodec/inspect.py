@@ -1,0 +1,91 @@
+"""What a container holds, without evaluating anything."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from inrcodec import spec
+from inrcodec.container import Container, decompress, get, unpack_map
+from inrcodec.errors import CorruptFile
+from inrcodec.signals.base import Metadata
+from inrcodec.weights import read_network
+
+SCHEMA = "inrcodec.info/1"
+
+
+def describe(container: Container, nbytes: int) -> dict[str, Any]:
+    """A JSON-ready description: kind, axes, network, every tensor with its bytes and bits per parameter, metrics, provenance."""
+    head = container.head
+    network, config = read_network(head)
+    axes = [dict(axis) for axis in head["axes"]]
+    samples = 1
+    for axis in axes:
+        samples *= axis["n"]
+    tensors = [_tensor(entry) for entry in head["tens"]]
+    parameters = sum(param.size for param in network.params(config) if param.trainable)
+    return {
+        "schema": SCHEMA,
+        "version": f"{spec.MAJOR}.{spec.MINOR}",
+        "kind": head["kind"],
+        "level": head["level"],
+        "axes": axes,
+        "channels": [dict(channel) for channel in head["out"]["channels"]],
+        "bits": head["out"]["bits"],
+        "color": dict(head.get("color", {})),
+        "network": dict(head["net"]),
+        "features": list(head["req"]),
+        "bytes": nbytes,
+        "bpp": 8 * nbytes / samples,
+        "parameters": parameters,
+        "macs_per_sample": network.macs(config),
+        "tensors": tensors,
+        "chunks": [{"type": "DATA", "bytes": len(container.data)}]
+        + [{"type": chunk.type.decode(), "bytes": len(chunk.payload)} for chunk in container.ancillary],
+        "metrics": metrics_of(container),
+        "provenance": provenance_of(container),
+    }
+
+
+def metrics_of(container: Container) -> list[dict[str, Any]]:
+    """Measured on the decoded file when it was written; empty if the file carries none."""
+    payload = get(container, spec.METRICS)
+    if payload is None:
+        return []
+    content = unpack_map(payload, "mTRC")
+    metrics = content.get("metrics")
+    if not isinstance(metrics, list) or not all(isinstance(m, dict) for m in metrics):
+        raise CorruptFile("mTRC: expected a list of maps under 'metrics'")
+    return metrics
+
+
+def provenance_of(container: Container) -> dict[str, Any]:
+    payload = get(container, spec.PROVENANCE)
+    return {} if payload is None else dict(unpack_map(payload, "pROV"))
+
+
+def metadata_of(container: Container, *, strip: bool, limit: int) -> Metadata:
+    """What travels beside the samples; with `strip` only the colour profile, which says what the samples mean."""
+    icc = get(container, spec.ICC)
+    profile = None if icc is None else decompress(icc, limit)
+    if strip:
+        return Metadata(icc=profile)
+    return Metadata(icc=profile, exif=get(container, spec.EXIF), xmp=get(container, spec.XMP))
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _tensor(entry: list[Any]) -> dict[str, Any]:
+    name, shape, codec, axis, length = entry
+    size = 1
+    for m in shape:
+        size *= m
+    return {
+        "name": name,
+        "shape": list(shape),
+        "codec": spec.CODEC_NAMES.get(codec, str(codec)),
+        "axis": axis,
+        "bytes": length,
+        "bits_per_parameter": 8 * length / size,
+    }

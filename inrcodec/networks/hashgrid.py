@@ -1,0 +1,138 @@
+"""The multiresolution hash grid, by tiny-cuda-nn's fp32 definition (encodings/grid.h, CoherentPrime), as data.
+
+For a level with `scale` (float32), `resolution` R and `entries` n, and a coordinate x in [0, 1]^d (network coordinates are [-1, 1]):
+
+    pos_k = fma(scale, x_k, 0.5)    g_k = floor(pos_k)    w_k = pos_k - g_k
+    feature = sum over the 2^d corners of prod_k (w_k or 1 - w_k) * table[index(g + corner)]
+    index(g) = sum_k g_k R^k mod n                       if n >= R^d  (dense)
+             = (xor_k g_k P_k mod 2^32) mod n            otherwise    (hashed)
+
+tiny-cuda-nn's dimension k is our axis d-1-k, so that a dense table is an array over the axes in C order. `scale` and `resolution`
+are stored and never recomputed. The grids made here have scale = R - 1.5, for which no sample of the domain needs a vertex beyond
+R - 1: with tiny-cuda-nn's own scale = R - 1 the upper border of a dense level wraps around to the next row.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PRIMES = (1, 2654435761, 805459861, 3674653429)
+MAX_RESOLUTION = 1 << 20
+MAX_ENTRIES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: float32 `scale`, vertices per axis `resolution`, table rows `entries`."""
+
+    scale: float
+    resolution: int
+    entries: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0 and float(np.float32(self.scale)) == self.scale):
+            raise ValueError(f"level scale: expected a positive float32, got {self.scale}")
+        if not 1 <= self.resolution <= MAX_RESOLUTION:
+            raise ValueError(f"level resolution: expected 1..{MAX_RESOLUTION}, got {self.resolution}")
+        if not 1 <= self.entries <= MAX_ENTRIES:
+            raise ValueError(f"level entries: expected 1..{MAX_ENTRIES}, got {self.entries}")
+
+    def dense(self, d: int) -> bool:
+        return self.entries >= self.resolution**d
+
+
+def tcnn_levels(*, d: int, levels: int, base_resolution: int, per_level_scale: float, log2_entries: int | None) -> tuple[Level, ...]:
+    """The levels tiny-cuda-nn makes (grid.h), hashed with 2^log2_entries rows at most or, if None, dense."""
+    log2_scale = np.log2(np.float32(per_level_scale))
+    result = []
+    for level in range(levels):
+        scale = np.float32(np.exp2(np.float32(level) * log2_scale)) * np.float32(base_resolution) - np.float32(1.0)
+        resolution = math.ceil(scale) + 1
+        entries = -(-(resolution**d) // 8) * 8
+        if log2_entries is not None:
+            entries = min(entries, 1 << log2_entries)
+        result.append(Level(float(scale), resolution, entries))
+    return tuple(result)
+
+
+def geometric_levels(*, d: int, levels: int, coarsest: int, finest: int, max_entries: int) -> tuple[Level, ...]:
+    """Levels of geometrically growing resolution that do not wrap at the border (scale = R - 1.5); a level never repeats."""
+    ratio = (finest / coarsest) ** (1 / (levels - 1)) if levels > 1 else 1.0
+    resolutions = sorted({max(2, round(coarsest * ratio**level)) for level in range(levels)})
+    return tuple(Level(r - 1.5, r, min(r**d, max_entries)) for r in resolutions)
+
+
+def vertices(axis: NDArray[np.float64], level: Level) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Lower vertex g (n,) and weight w (n,) float32 of network coordinates on one axis."""
+    x = ((axis + 1.0) * 0.5).astype(np.float32)
+    # A float32 product is exact in float64, so this rounds once, as fma does.
+    position = (np.float64(level.scale) * x + 0.5).astype(np.float32)
+    lower = np.floor(position)
+    return lower.astype(np.int64), position - lower
+
+
+def table_index(g: list[NDArray[np.int64]], level: Level) -> NDArray[np.int64]:
+    """Row of the table of vertices g, one broadcastable index array per axis (slowest axis first)."""
+    d = len(g)
+    dense = level.dense(d)
+    result = np.zeros((), dtype=np.int64)
+    stride = 1
+    for k, vertex in enumerate(reversed(g)):
+        unsigned = vertex & 0xFFFFFFFF
+        if dense:
+            result = (result + unsigned * stride) & 0xFFFFFFFF
+            stride *= level.resolution
+        else:
+            result = result ^ (unsigned * PRIMES[k] & 0xFFFFFFFF)
+    return result % level.entries
+
+
+@dataclass(frozen=True, eq=False)
+class AxisWeights:
+    """Interpolation along one axis of a lattice: vertices [start, stop) are touched; sample i uses lower[i] and lower[i] + 1 of them."""
+
+    start: int
+    stop: int
+    lower: NDArray[np.int64]  # (m,), relative to start
+    weight: NDArray[np.float32]  # (m,)
+
+
+def axis_weights(axis: NDArray[np.float64], level: Level) -> AxisWeights:
+    lower, weight = vertices(axis, level)
+    start = int(lower.min())
+    return AxisWeights(start, int(lower.max()) + 2, lower - start, weight)
+
+
+def interpolation_matrix(axis: AxisWeights) -> NDArray[np.float32]:
+    """The same as a dense matrix (m, touched vertices)."""
+    m = len(axis.lower)
+    matrix = np.zeros((m, axis.stop - axis.start), dtype=np.float32)
+    matrix[np.arange(m), axis.lower] = 1 - axis.weight
+    matrix[np.arange(m), axis.lower + 1] += axis.weight
+    return matrix
+
+
+def block_rows(axes: list[AxisWeights], level: Level) -> NDArray[np.int64] | None:
+    """Table rows of the block of touched vertices, of the block's shape; None if they are the whole dense table in order."""
+    d, r = len(axes), level.resolution
+    if level.dense(d) and level.entries == r**d and all(a.start == 0 and a.stop == r for a in axes):
+        return None
+    grid = [np.arange(a.start, a.stop).reshape([-1 if i == k else 1 for i in range(d)]) for k, a in enumerate(axes)]
+    return np.broadcast_to(table_index(grid, level), tuple(a.stop - a.start for a in axes)).copy()
+
+
+def corners(points: NDArray[np.float64], level: Level) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
+    """Table rows (n,) and weights (n,) of the 2^d corners around points (n, d), in tiny-cuda-nn's order."""
+    d = points.shape[1]
+    pairs = [vertices(points[:, k], level) for k in range(d)]
+    rows, weights = [], []
+    for corner in range(1 << d):
+        up = [(corner >> (d - 1 - k)) & 1 for k in range(d)]  # bit 0 belongs to the last axis
+        rows.append(table_index([g + u for (g, _), u in zip(pairs, up, strict=True)], level))
+        weight = np.ones(len(points), dtype=np.float32)
+        for k in reversed(range(d)):
+            weight = weight * (pairs[k][1] if up[k] else 1 - pairs[k][1])
+        weights.append(weight)
+    return rows, weights

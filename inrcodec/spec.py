@@ -1,0 +1,117 @@
+"""The facts of the .inr format, in one place: reader, writer, text and tests take them from here.
+
+Layout of a file (all integers little-endian):
+
+    signature  89 49 4E 52 0D 0A 1A 0A
+    chunk*     u32 length | 4 letters | payload[length] | u32 CRC-32 over letters and payload
+
+First HEAD, then DATA (one or more, adjacent), ancillary chunks anywhere between HEAD and DONE but not inside the run of DATA,
+last DONE (empty). Letters follow PNG: a small first letter marks an ancillary chunk, a small second letter a private one,
+a small fourth letter one that is safe to copy. Identifiers below are literals: append only, never renumbered.
+"""
+
+from dataclasses import dataclass
+
+SIGNATURE = b"\x89INR\r\n\x1a\n"
+INRIMAGE_SIGNATURE = b"#INRIMAGE"  # an older volume format with the same suffix
+MAJOR = 0  # an unknown major version is refused
+MINOR = 1  # minor versions only add what HEAD.req announces
+MAX_CHUNK_LENGTH = (1 << 31) - 1
+
+HEAD = b"HEAD"  # u8 major, u8 minor, one canonical msgpack map
+DATA = b"DATA"  # tensor payloads, in the order of HEAD.tens, cut anywhere
+DONE = b"DONE"  # empty; its absence shows a truncated file
+CRITICAL_CHUNKS = (HEAD, DATA, DONE)
+
+ICC = b"iCCP"  # ICC profile, zstd
+EXIF = b"eXIf"  # EXIF from the TIFF header on; its orientation is 1 and ignored
+XMP = b"xMPp"  # XMP packet
+PROVENANCE = b"pROV"  # msgpack map: writer, options, source digest
+METRICS = b"mTRC"  # msgpack list of maps: measured on the decoded file
+ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hASH")
+
+KINDS = ("image", "volume", "sdf", "audio", "video", "field")
+ROLES = ("color", "alpha", "value", "distance")
+NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1")
+
+# How the bytes of a tensor are coded (HEAD.tens[i].codec).
+RAW_F32 = 0  # float32, as they are
+RAW_INT = 1  # quantized: side information, then symbols as the smallest of i8, i16, i32
+ZSTD_INT = 2  # quantized: side information, then the same in one zstd frame
+RANS = 3  # quantized: side information, models, then rANS words
+LATTICE = 4  # a subset of the integer lattice (frequency embeddings)
+ZSTD_F32 = 5  # float32 in one zstd frame
+CODEC_NAMES = {RAW_F32: "raw-f32", RAW_INT: "raw-int", ZSTD_INT: "zstd-int", RANS: "rans", LATTICE: "lattice", ZSTD_F32: "zstd-f32"}
+CODEC_FEATURES = {
+    RAW_F32: "codec.raw.1",
+    RAW_INT: "codec.raw.1",
+    ZSTD_INT: "codec.zstd.1",
+    ZSTD_F32: "codec.zstd.1",
+    RANS: "codec.rans.1",
+    LATTICE: "codec.lattice.1",
+}
+FEATURES = tuple(sorted({*CODEC_FEATURES.values(), *(f"net.{name}" for name in NETWORK_IDS)}))
+
+# Quantization: value = f32(symbol) * step, step = STEP_MANTISSAS[code mod 8] * 2^(code div 8), one float32 product.
+# The mantissas are 2^(i/8) rounded to float32, written as exact binary fractions of 2^23.
+STEP_MANTISSAS = (8388608, 9147912, 9975944, 10878926, 11863643, 12937493, 14108543, 15385592)
+STEP_CODE_MIN = -128  # stored as i8
+STEP_CODE_MAX = 127
+
+# rANS: 32-bit states in [2^16, 2^32), 16-bit words, tables of 2^14.
+RANS_PRECISION = 14
+RANS_LOW = 1 << 16
+RANS_MAX_LANES_LOG2 = 10
+# Symbol models: P(0) and the decay of the tail, both from integer recurrences (entropy.py, spec section "models").
+ZERO_CODES = 64
+DECAY_CODES = 64
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of a HEAD map: its msgpack type, whether it must be there, and what it says."""
+
+    key: str
+    type: type
+    required: bool
+    text: str
+
+
+HEAD_FIELDS = (
+    Field("kind", str, True, "what is coded, one of KINDS"),
+    Field("level", int, True, "1: decodable by embedded decoders"),
+    Field("req", list, True, "sorted names of the features a decoder must know"),
+    Field("axes", list, True, "one map per axis, slowest first (AXIS_FIELDS)"),
+    Field("out", dict, True, "what the outputs mean (OUT_FIELDS)"),
+    Field("color", dict, False, "colour of an image (COLOR_FIELDS)"),
+    Field("net", dict, True, "`id` of the network and its configuration"),
+    Field("tens", list, True, "one list per tensor, in DATA order (TENSOR_FIELDS)"),
+    Field("opt", dict, False, "whatever readers may ignore"),
+)
+AXIS_FIELDS = (
+    Field("name", str, True, "y, x, z, t ..."),
+    Field("n", int, True, "nominal number of samples"),
+    Field("lo", float, True, "coordinate of the lower border of the first sample"),
+    Field("hi", float, True, "coordinate of the upper border of the last sample"),
+)
+OUT_FIELDS = (
+    Field("channels", list, True, "one map per output (CHANNEL_FIELDS)"),
+    Field("bits", int, True, "bit depth M of the source: code = floor(clip(v, 0, 1) * (2^M - 1) + 0.5)"),
+)
+CHANNEL_FIELDS = (
+    Field("name", str, True, "R, G, B, A, Y ..."),
+    Field("role", str, True, "one of ROLES"),
+    Field("scale", float, True, "v = scale * y + offset, y the network's output"),
+    Field("offset", float, True, "see scale"),
+)
+COLOR_FIELDS = (
+    Field("icc", bool, False, "an iCCP chunk says the colour space; sRGB otherwise"),
+    Field("source", str, False, "how the source stored its samples, for information"),
+)
+TENSOR_FIELDS = (  # a list with these entries, in this order
+    Field("name", str, True, "name of the parameter"),
+    Field("shape", list, True, "its shape"),
+    Field("codec", int, True, "one of CODEC_NAMES"),
+    Field("axis", int, True, "steps and models are per index of this axis; -1: one for the whole tensor"),
+    Field("length", int, True, "bytes in DATA"),
+)

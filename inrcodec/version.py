@@ -1,0 +1,3 @@
+"""The version of the package; the format has its own (spec.MAJOR, spec.MINOR)."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,153 @@
+"""Container <-> network, configuration and float32 parameters."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from inrcodec import entropy, lattice, spec
+from inrcodec.container import Container, decompress
+from inrcodec.errors import CorruptFile, UnsupportedFile
+from inrcodec.networks import NETWORKS
+from inrcodec.networks.base import Array, Network, Param, config_from_map, config_to_map
+from inrcodec.quantize import dequantize, nearest_step_codes, quantize
+
+WIDTHS = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+
+
+def network_map(network: Network, config: Any) -> dict[str, Any]:
+    """HEAD.net of a network."""
+    return {"id": network.id, **config_to_map(config)}
+
+
+def read_network(head: Mapping[str, Any]) -> tuple[Network, Any]:
+    """The network and configuration that HEAD.net names. Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration."""
+    described = dict(head["net"])
+    name = described.pop("id", None)
+    if not isinstance(name, str):
+        raise CorruptFile("HEAD.net.id: expected a network id, got " + type(name).__name__)
+    if name not in NETWORKS:
+        raise UnsupportedFile(f"HEAD.net.id: unknown network {name!r}; known: {', '.join(NETWORKS)}")
+    network = NETWORKS[name]
+    return network, config_from_map(network.config, described, "HEAD.net")
+
+
+def pack(
+    network: Network, config: Any, values: Mapping[str, Array], steps: Mapping[str, Array], *, coarser: int = 0
+) -> tuple[list[list[Any]], bytes]:
+    """HEAD.tens and DATA of a network's parameters.
+
+    values[name] float32; steps[name] (groups) quantization steps of the trainable tensors, made `coarser` eighths of an octave larger.
+    """
+    entries, payloads = [], []
+    for param in network.params(config):
+        value = np.asarray(values[param.name], dtype=np.float32)
+        if param.role == "frequency":
+            codec, payload = spec.LATTICE, lattice.encode(value.astype(np.int64))
+        else:
+            codec, payload = _pack_quantized(param, value, np.asarray(steps[param.name]), coarser)
+        entries.append([param.name, list(param.shape), codec, param.axis, len(payload)])
+        payloads.append(payload)
+    return entries, b"".join(payloads)
+
+
+def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
+    """The network, its configuration and parameters. Raises CorruptFile or UnsupportedFile."""
+    network, config = read_network(container.head)
+    params = network.params(config)
+    entries = container.head["tens"]
+    if len(entries) != len(params):
+        raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
+    values, position = {}, 0
+    for param, (name, shape, codec, axis, length) in zip(params, entries, strict=True):
+        if (name, tuple(shape), axis) != (param.name, param.shape, param.axis):
+            raise CorruptFile(
+                f"HEAD.tens: expected {param.name} {param.shape} by axis {param.axis}, got {name} {tuple(shape)} by axis {axis}"
+            )
+        payload = container.data[position : position + length]
+        position += length
+        values[param.name] = _unpack_tensor(param, codec, payload)
+    return network, config, values
+
+
+def _groups(param: Param) -> int:
+    return param.shape[param.axis] if param.axis >= 0 else 1
+
+
+def _group_ids(param: Param) -> NDArray[np.int64]:
+    """The group of every value in C order: (size,)."""
+    if param.axis < 0:
+        return np.zeros(param.size, dtype=np.int64)
+    index = np.arange(_groups(param)).reshape([-1 if k == param.axis else 1 for k in range(len(param.shape))])
+    return np.ascontiguousarray(np.broadcast_to(index, param.shape)).reshape(-1)
+
+
+def _pack_quantized(param: Param, value: Array, steps: NDArray[Any], coarser: int) -> tuple[int, bytes]:
+    codes = np.clip(nearest_step_codes(steps).astype(np.int64) + coarser, spec.STEP_CODE_MIN, spec.STEP_CODE_MAX).astype(np.int8)
+    symbols = quantize(value, codes, param.axis)
+    side = codes.tobytes()
+    plain = _plain_symbols(symbols)
+    candidates = [
+        (spec.RANS, side + _rans_payload(param, symbols)),
+        (spec.ZSTD_INT, side + plain[:1] + zstandard.ZstdCompressor(level=19).compress(plain[1:])),
+        (spec.RAW_INT, side + plain),
+    ]
+    return min(candidates, key=lambda item: len(item[1]))
+
+
+def _plain_symbols(symbols: NDArray[np.int32]) -> bytes:
+    top = int(np.abs(symbols).max(initial=0))
+    width = 1 if top < 1 << 7 else 2 if top < 1 << 15 else 4
+    return bytes([width]) + symbols.astype(WIDTHS[width]).tobytes()
+
+
+def _rans_payload(param: Param, symbols: NDArray[np.int32]) -> bytes:
+    flat, groups = symbols.reshape(-1), _group_ids(param)
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(_groups(param) + 1))
+    models = [entropy.best_model(flat[order[a:b]]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return b"".join(struct.pack("BB", *model) for model in models) + entropy.encode(flat, groups, models)
+
+
+def _unpack_tensor(param: Param, codec: int, payload: bytes) -> Array:
+    size = param.size
+    if codec == spec.LATTICE:
+        if param.role != "frequency":
+            raise CorruptFile(f"{param.name}: codec lattice: expected a frequency embedding, got a {param.role}")
+        return lattice.decode(payload, *param.shape).astype(np.float32)
+    if codec in (spec.RAW_F32, spec.ZSTD_F32):
+        raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size)
+        _expect(param, "bytes", 4 * size, len(raw))
+        values = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(param.shape)
+        if not np.isfinite(values).all():
+            raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
+        return values
+    groups = _groups(param)
+    if len(payload) < groups:
+        raise CorruptFile(f"{param.name}: expected {groups} step codes, got {len(payload)} bytes")
+    codes = np.frombuffer(payload[:groups], dtype=np.int8)
+    symbols = _unpack_symbols(param, codec, payload[groups:])
+    return dequantize(symbols.reshape(param.shape), codes, param.axis)
+
+
+def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int32]:
+    if codec == spec.RANS:
+        groups = _groups(param)
+        if len(payload) < 2 * groups:
+            raise CorruptFile(f"{param.name}: expected {groups} symbol models, got {len(payload)} bytes")
+        models = [(payload[2 * i], payload[2 * i + 1]) for i in range(groups)]
+        return entropy.decode(payload[2 * groups :], _group_ids(param), models)
+    width = payload[0] if payload else 0
+    if width not in WIDTHS:
+        raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")
+    raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size)
+    _expect(param, "bytes of symbols", width * param.size, len(raw))
+    return np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
+
+
+def _expect(param: Param, what: str, expected: int, got: int) -> None:
+    if expected != got:
+        raise CorruptFile(f"{param.name}: expected {expected} {what}, got {got}")

@@ -1,0 +1,202 @@
+"""Opened files: grids, regions, points, gradients, slices; all on a hand-made container, without a fit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import inrcodec
+from inrcodec.backends import available
+from inrcodec.codec import params_digest
+from inrcodec.container import Container, dump
+from inrcodec.decoder import Inr
+from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
+from inrcodec.limits import Limits
+from inrcodec.networks import NETWORKS
+from inrcodec.weights import network_map, pack
+from tests.nets import lively_params, small_sasnet
+
+SIZE = (13, 17)
+
+
+def file_bytes(size: tuple[int, int] = SIZE, bits: int = 8) -> bytes:
+    network, config = NETWORKS["sasnet.1"], small_sasnet()
+    values = {name: value * (6 if name == "out.weight" else 1) for name, value in lively_params(network, config).items()}
+    steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, 1e-3, np.float32) for p in network.params(config)}
+    entries, data = pack(network, config, values, steps)
+    head = {
+        "kind": "image",
+        "level": 1,
+        "req": sorted({"net.sasnet.1", "codec.lattice.1", "codec.rans.1", "codec.raw.1", "codec.zstd.1"}),
+        "axes": [{"name": n, "n": m, "lo": -1.0, "hi": 1.0} for n, m in zip("yx", size, strict=True)],
+        "out": {"channels": [{"name": n, "role": "color", "scale": 0.5, "offset": 0.5} for n in "RGB"], "bits": bits},
+        "color": {},
+        "net": network_map(network, config),
+        "tens": entries,
+    }
+    return dump(Container(head, data))
+
+
+@pytest.fixture(scope="module", params=available())
+def inr(request: pytest.FixtureRequest) -> Inr:
+    return inrcodec.open(file_bytes(), backend=request.param, device="cpu")
+
+
+def test_nominal_decode(inr: Inr) -> None:
+    codes = inr.decode()
+    assert codes.shape == (*SIZE, 3) == inr.shape and codes.dtype == np.uint8
+    assert codes.std() > 5
+    values = inr.decode(dtype=np.float32)
+    assert values.dtype == np.float32 and values.min() >= 0 and values.max() <= 1
+    assert (np.floor(values * 255 + 0.5) == codes).mean() > 0.999
+    assert np.asarray(inr).tobytes() == codes.tobytes()
+    assert np.asarray(inr, dtype=np.float64).dtype == np.float64
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_scaled_region_is_the_crop_of_the_scaled_grid_bit_for_bit(data: st.DataObject) -> None:
+    for backend in available():
+        inr = inrcodec.open(file_bytes((40, 300)), backend=backend, device="cpu")
+        scale = data.draw(st.sampled_from([0.37, 1.0, 2.3, 8.0]))
+        region = []
+        for n in (40, 300):
+            start = data.draw(st.integers(0, n - 1))
+            region.append((start, data.draw(st.integers(start + 1, n))))
+        whole = inr.decode(scale=scale, dtype=np.float32)
+        part = inr.decode(scale=scale, region=region, dtype=np.float32)
+        m = whole.shape[:2]
+        window = [
+            (min(int(np.floor(a * k / n + 0.5)), k - 1), int(np.floor(b * k / n + 0.5)))
+            for (a, b), n, k in zip(region, (40, 300), m, strict=True)
+        ]
+        window = [(a, max(b, a + 1)) for a, b in window]
+        crop = whole[window[0][0] : window[0][1], window[1][0] : window[1][1]]
+        assert crop.tobytes() == part.tobytes()
+
+
+def test_tiles_do_not_show(inr: Inr) -> None:
+    """More samples than one tile: the same numbers as at single points."""
+    values = inr.decode(size=(700, 300), dtype=np.float32)
+    ys, xs = np.array([0, 127, 128, 255, 256, 699]), np.array([0, 131, 256, 299, 5, 77])
+    points = np.stack([(2 * ys + 1) / 700 - 1, (2 * xs + 1) / 300 - 1], axis=1)
+    np.testing.assert_allclose(np.clip(inr.at(points), 0, 1), values[ys, xs], atol=2e-5)
+
+
+def test_a_smaller_grid_is_the_mean_of_what_it_covers(inr: Inr) -> None:
+    half = inr.decode(size=(13, 17), dtype=np.float64)
+    fine = inr.at(np.stack(np.meshgrid(*[(2 * np.arange(n) + 1) / n - 1 for n in SIZE], indexing="ij"), -1).reshape(-1, 2))
+    np.testing.assert_allclose(half.reshape(-1, 3), np.clip(fine, 0, 1), atol=1e-5)
+    one = inr.decode(size=(1, 1), dtype=np.float32)
+    np.testing.assert_allclose(one.reshape(3), np.clip(fine.mean(axis=0), 0, 1), atol=1e-4)
+
+
+def test_sizes_scales_and_bits(inr: Inr) -> None:
+    assert inr.decode(scale=0.5).shape == (7, 9, 3)
+    assert inr.decode(scale=1e-9).shape == (1, 1, 3)
+    assert inr.decode(size=[3, 40]).shape == (3, 40, 3)
+    assert inr.decode(bits=16).dtype == np.uint16 and inr.decode(bits=16).max() > 300
+    assert inr.decode(bits=1).max() == 1
+    for options, message in (
+        ({"scale": 2, "size": (2, 2)}, "got both"),
+        ({"scale": 0}, "positive"),
+        ({"size": (2,)}, "expected 2 positive"),
+        ({"size": (0, 5)}, "positive"),
+        ({"bits": 17}, "1..16"),
+        ({"dtype": np.int32}, "floating"),
+        ({"region": [(0, 99), (0, 1)]}, "region"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            inr.decode(**options)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.s_[2:5, ::3],
+        np.s_[-1],
+        np.s_[4, 5],
+        np.s_[::-1, 3:9],
+        np.s_[10:2:-3, ::-2, 1],
+        np.s_[..., 0],
+        np.s_[5:5],
+        np.s_[:, :, ::-1],
+        np.s_[np.array([1, 2])],
+        np.s_[12:100, -4:],
+    ],
+)
+def test_slicing_is_that_of_the_array(inr: Inr, key: object) -> None:
+    expected = inr.decode()[key]
+    found = inr[key]
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    assert (found == expected).all()
+
+
+def test_index_out_of_range(inr: Inr) -> None:
+    with pytest.raises(IndexError):
+        inr[99]
+
+
+def test_points(inr: Inr) -> None:
+    assert inr.at([0.0, 0.5]).shape == (1, 3)
+    assert inr.at(np.zeros((0, 2))).shape == (0, 3)
+    for bad in ([[0.0]], [[np.nan, 0.0]], [[[0.0, 0.0]]]):
+        with pytest.raises(UsageError, match="points: expected finite coordinates of shape"):
+            inr.at(bad)
+
+
+def test_gradient(inr: Inr) -> None:
+    points = np.random.default_rng(0).uniform(-0.9, 0.9, (5, 2))
+    if inr._backend == "numpy":
+        with pytest.raises(BackendMissing, match="gradient"):
+            inr.gradient(points)
+        return
+    found, step = inr.gradient(points), 2e-5
+    assert found.shape == (5, 3, 2)
+    for k in range(2):
+        shift = np.eye(2)[k] * step
+        expected = (inr.at(points + shift).astype(np.float64) - inr.at(points - shift)) / (2 * step)
+        np.testing.assert_allclose(found[:, :, k], expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_masks(inr: Inr) -> None:
+    masks = inr.modulation()
+    assert masks is not None and masks.shape == (*SIZE, 11)
+    assert masks.min() >= 0 and masks.max() <= 1 and masks.std() > 0.01
+
+
+def test_limits() -> None:
+    with pytest.raises(LimitExceeded, match="samples: expected at most 1000"):
+        inrcodec.open(file_bytes(), limits=Limits(output_samples=1000)).decode(scale=4)
+    with pytest.raises(LimitExceeded, match="multiply-accumulates"):
+        inrcodec.open(file_bytes(), limits=Limits(work=10**5)).decode()
+    with pytest.raises(LimitExceeded, match="samples"):
+        inrcodec.open(file_bytes()).decode(scale=1e6)
+    with pytest.raises(LimitExceeded, match="elements"):
+        inrcodec.open(file_bytes(), limits=Limits(elements=100))
+
+
+def test_info_is_json_ready_and_evaluates_nothing(inr: Inr) -> None:
+    info = inr.info
+    assert info["schema"] == "inrcodec.info/1" and info["kind"] == "image"
+    assert info["bytes"] == len(file_bytes()) and info["bpp"] == pytest.approx(8 * info["bytes"] / (13 * 17))
+    assert sum(tensor["bytes"] for tensor in info["tensors"]) == info["chunks"][0]["bytes"]
+    assert inrcodec.inspect.to_json(info)
+
+
+def test_params_digest_is_golden() -> None:
+    """The exact half of decoding: other bits here would mean that existing files decode to other numbers."""
+    first, second = (inrcodec.open(file_bytes(), backend=name) for name in ("numpy", "auto"))
+    assert params_digest(first) == params_digest(second)
+
+
+def test_open_reads_paths_and_files(tmp_path: object) -> None:
+    path = tmp_path / "späce é.inr"  # type: ignore[operator]
+    path.write_bytes(file_bytes())
+    expected = inrcodec.open(file_bytes()).decode()
+    assert (inrcodec.open(path).decode() == expected).all()
+    assert (inrcodec.open(str(path)).decode() == expected).all()
+    with path.open("rb") as file:
+        assert (inrcodec.open(file).decode() == expected).all()
+    with pytest.raises(InputError, match="cannot be read"):
+        inrcodec.open(tmp_path / "missing.inr")  # type: ignore[operator]

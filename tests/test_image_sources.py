@@ -1,0 +1,211 @@
+"""Where images come from: paths, bytes, file objects, arrays, and a folder of odd files."""
+
+import hashlib
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from inrcodec import errors, spec
+from inrcodec.errors import InputError, LimitExceeded, UsageError
+from inrcodec.limits import Limits
+from inrcodec.signals import MODALITIES, read_signal, writer_for
+from inrcodec.signals.image import accepts, read_image
+
+ODD = Path(__file__).resolve().parents[2] / "shared" / "data" / "odd"
+PICTURE = np.arange(0, 240, 4, np.uint8).reshape(4, 5, 3)
+
+
+def png_file():
+    out = io.BytesIO()
+    Image.fromarray(PICTURE).save(out, "PNG")
+    return out.getvalue()
+
+
+def codes_of(signal):
+    return np.floor(signal.values.astype(np.float64) * (2**signal.bits - 1) + 0.5).astype(int)
+
+
+@pytest.mark.parametrize("make", [str, Path, bytes, bytearray, open, io.BytesIO])
+def test_sources(make, tmp_path):
+    data = png_file()
+    path = tmp_path / "späce name.dat"  # known by content
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        source = {open: file, str: str(path), Path: path}.get(make) or make(data)
+        signal = read_signal(source)
+    assert np.array_equal(codes_of(signal), PICTURE)
+    assert signal.digest == hashlib.sha256(data).hexdigest()
+    assert signal.source == (str(path) if make in (str, Path, open) else {io.BytesIO: "<stream>"}.get(make, "<bytes>"))
+
+
+def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    for source, words in [
+        (tmp_path / "none.png", "none.png: no such file"),
+        (tmp_path, "expected a file, got a directory"),
+        (tmp_path / "empty.png", "got an empty file"),
+        (tmp_path / "text.png", "text.png: expected an image .* got a file beginning with b'no pictu'"),
+        ("a\0b", "not a file name"),
+        (b"", "<bytes>: .* empty"),
+        (spec.INRIMAGE_SIGNATURE + b"-4#{", "this is an Inrimage volume; volumes are not supported yet"),
+        (spec.SIGNATURE + b"rest", "already encoded"),
+        (io.StringIO("text"), "binary mode"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "expected an image"),
+    ]:
+        with pytest.raises(InputError, match=words) as caught:
+            read_signal(source)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="got int"):
+        read_signal(3)
+    with pytest.raises(InputError, match="expected an image"):
+        read_image(b"no picture", "x")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"x.png: cannot be read: Permission denied"):
+        read_signal("x.png")
+
+
+def test_modalities_and_writers():
+    assert [m.kind for m in MODALITIES] == ["image"]
+    assert writer_for("image", ".png") is MODALITIES[0].write
+    assert accepts(b"GIF89a", ".wav") and not accepts(b"RIFF\0\0\0\0WAVE", ".png")
+    for kind, suffix, words in [("image", ".txt", r"cannot write image as '.txt'; expected one of .png"), ("sound", ".png", "'sound'")]:
+        with pytest.raises(UsageError, match=words):
+            writer_for(kind, suffix)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from([np.dtype(t) for t in ("u1", "<u2", ">u2", "?")]),
+        st.one_of(hnp.array_shapes(min_dims=2, max_dims=2, max_side=5), st.tuples(*[st.integers(1, 5)] * 2, st.integers(1, 4))),
+    )
+)
+def test_integer_arrays(array):
+    signal = read_signal(array)
+    expected = array.reshape(*array.shape[:2], -1).astype(int)
+    assert signal.bits == {"u1": 8, "u2": 16, "b1": 1}[array.dtype.str[1:]]
+    if signal.weights is not None:
+        expected[signal.weights == 0] = codes_of(signal)[signal.weights == 0]
+    assert np.array_equal(codes_of(signal), expected)
+
+
+def test_integer_arrays_in_any_memory_order():
+    array = PICTURE[::-1, ::2]
+    signal = read_signal(np.asfortranarray(array))
+    assert np.array_equal(codes_of(signal), array) and signal.values.flags.c_contiguous
+    assert signal.digest == read_signal(array).digest and signal.source == "array"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"])
+def test_float_arrays(dtype):
+    eight = (np.arange(256) / 255).reshape(16, 16).astype(dtype)
+    assert read_signal(eight).bits == (16 if dtype is np.float16 else 8)
+    sixteen = read_signal((np.arange(100) / 1000).reshape(10, 10).astype(dtype))
+    assert sixteen.bits == 16
+    assert np.abs(sixteen.values[:, :, 0].ravel() - np.arange(100) / 1000).max() < (1e-4 if dtype is np.float16 else 8e-6)
+    if dtype is not np.float16:
+        assert np.array_equal(codes_of(read_signal(eight)).ravel(), np.arange(256))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((2, 2), np.nan), r"got nan at \[0, 0\]"),
+        (np.array([[0, 1.0], [0.5, 1.5]]), r"array: expected finite values in \[0, 1\], got 1.5 at \[1, 1\]"),
+        (np.array([[[0.0, -0.25]]], np.float32), r"got -0.25 at \[0, 0, 1\]"),
+        (np.array([[math.inf]]), "got inf"),
+        (np.zeros((2, 2), int), "got int64"),
+        (np.zeros((2, 2), complex), "got complex128"),
+        (np.zeros(3), r"got \(3,\)"),
+        (np.zeros((2, 2, 5), np.uint8), r"got \(2, 2, 5\)"),
+        (np.zeros((0, 2), np.uint8), r"got \(0, 2\)"),
+    ],
+)
+def test_arrays_that_are_no_images(array, words):
+    with pytest.raises(InputError, match=words):
+        read_signal(array)
+
+
+def test_array_limit():
+    with pytest.raises(LimitExceeded, match="3x2 is 6 pixels, the limit is 5"):
+        read_signal(np.zeros((2, 3), np.uint8), limits=Limits(pixels=5))
+
+
+FIRST_OF_10 = ("the first of 10 pictures; the others are left out",)
+CMYK = ("CMYK converted to RGB without a profile",)
+EXPECTED = {  # error, or shape, bits, notes
+    "animated.gif": ((90, 160, 3), 8, FIRST_OF_10),
+    "cmyk.jpg": ((256, 384, 3), 8, CMYK),
+    "constant.png": ((96, 128, 3), 8, ()),
+    "corrupt_idat.png": (InputError, "damaged PNG file: wrong CRC of the IDAT chunk"),
+    "empty.png": (InputError, "empty file"),
+    "exif_orientation_6.jpg": ((480, 320, 3), 8, ()),
+    "foreign_inrimage_skull.inr": (InputError, "Inrimage volume"),
+    "grey16.png": ((512, 512, 1), 16, ()),
+    "grey8.png": ((256, 384, 1), 8, ()),
+    "grey_alpha.png": ((192, 256, 2), 8, ()),
+    "header_claims_60000x60000.png": (LimitExceeded, "60000x60000 is 3600000000 pixels, the limit is 178956970"),
+    "icc_profile.jpg": ((128, 192, 3), 8, ()),
+    "interlaced.png": ((191, 255, 3), 8, ()),
+    "name with späces & ünïcode.png": ((96, 128, 3), 8, ()),
+    "not_an_image.png": (InputError, "expected an image .* got a file beginning with b'This is '"),
+    "one_pixel.png": ((1, 1, 3), 8, ()),
+    "one_row_768x1.png": ((1, 768, 3), 8, ()),
+    "onebit.png": ((512, 512, 1), 1, ()),
+    "palette64.png": ((384, 384, 3), 8, ()),
+    "palette_trns.png": ((192, 256, 4), 8, ()),
+    "progressive_444.jpg": ((256, 384, 3), 8, ()),
+    "really_a_jpeg.png": ((256, 384, 3), 8, CMYK),
+    "rgb16.png": ((192, 256, 3), 16, ()),
+    "rgba_transparent.png": ((320, 384, 4), 8, ()),
+    "truncated.jpg": (InputError, "damaged .* JPEG file: image file is truncated"),
+    "truncated.png": (InputError, "truncated PNG file: it ends at byte 204194"),
+}
+NO_IMAGES = ("audio_", "mesh_", "points_", "video_", "volume_")
+
+
+def odd_files():
+    return (
+        sorted(path.name for path in ODD.iterdir()) if ODD.is_dir() else [pytest.param("", marks=pytest.mark.skip(f"no folder {ODD.name}"))]
+    )
+
+
+@pytest.mark.parametrize("name", odd_files())
+def test_odd_file(name):
+    expected = EXPECTED.get(name)
+    if expected is None:
+        assert name.startswith(NO_IMAGES), f"nothing says what is expected of {name}"
+        expected = (InputError, "expected an image")
+    if isinstance(expected[0], type) and issubclass(expected[0], errors.InrError):
+        with pytest.raises(expected[0], match=expected[1]) as caught:
+            read_signal(ODD / name)
+        assert type(caught.value) is expected[0] and "\n" not in str(caught.value) and name in str(caught.value)
+    else:
+        signal = read_signal(ODD / name)
+        assert (signal.values.shape, signal.bits, signal.notes) == expected
+
+
+def test_odd_pixels():
+    if not ODD.is_dir():
+        pytest.skip("no folder odd")
+    for name, mode in [("grey8.png", "L"), ("interlaced.png", "RGB"), ("progressive_444.jpg", "RGB"), ("palette64.png", "RGB")]:
+        with Image.open(ODD / name) as image:
+            assert np.array_equal(codes_of(read_signal(ODD / name)).squeeze(), np.asarray(image.convert(mode))), name
+    with Image.open(ODD / "rgb16.png") as image:
+        deep = codes_of(read_signal(ODD / "rgb16.png"))
+        assert np.array_equal(deep >> 8, np.asarray(image)) and len(np.unique(deep & 255)) > 100
+    hidden = read_signal(ODD / "rgba_transparent.png")
+    assert np.array_equal(hidden.weights[:, :, 0] == 0, hidden.values[:, :, 3] == 0)
+    assert read_signal(ODD / "icc_profile.jpg").metadata.icc is not None
