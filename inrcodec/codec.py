@@ -158,12 +158,10 @@ def encode(
         return dump(Container(full, payload, ancillary + extra))
 
     # Metrics come last and are nearly constant in size; the cap holds with them inside.
-    coarser, content, quality_measured, metrics = 0, b"", (math.nan, None, math.nan), ()
+    coarser = 0
     while True:
-        content = assemble(coarser)
-        quality_measured = _measure(content, signal, chosen.type)
-        metrics = (Chunk(spec.METRICS, _metrics(quality_measured, signal)),)
-        content = assemble(coarser, metrics)
+        quality_measured = _measure(assemble(coarser), signal, chosen.type)
+        content = assemble(coarser, (Chunk(spec.METRICS, _metrics(quality_measured, signal)),))
         if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER:
             break
         coarser += max(1, round(4 * math.log2(len(content) / request.size)))
@@ -284,7 +282,8 @@ def _measure_values(values: NDArray[np.float32], signal: Signal) -> tuple[float,
 
 def _rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     peak = 2**bits - 1
-    return (np.floor(values * peak + 0.5) / peak).astype(np.float32)
+    rounded: NDArray[np.float32] = (np.floor(values * peak + 0.5) / peak).astype(np.float32)
+    return rounded
 
 
 def _metrics(measured: tuple[float, float | None, float], signal: Signal) -> bytes:

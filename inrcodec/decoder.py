@@ -185,7 +185,8 @@ class Inr:
         axis_parts = parts[:d]
         if any(p is Ellipsis for p in parts) or not all(isinstance(p, slice | int | np.integer) for p in axis_parts):
             return np.asarray(self.decode()[key])
-        region, local = [], []
+        region: list[tuple[int, int]] = []
+        local: list[slice | int] = []
         for part, n in zip([*axis_parts, *[slice(None)] * (d - len(axis_parts))], self.grid_shape, strict=True):
             if isinstance(part, slice):
                 indices = range(n)[part]
@@ -203,7 +204,7 @@ class Inr:
         return np.asarray(self.decode(region=region)[(*local, *parts[d:])])
 
     def _empty(self, key: Any) -> NDArray[Any]:
-        return np.broadcast_to(np.zeros((), dtype=self._code_type(self.bits)), self.shape)[key].copy()
+        return np.asarray(np.broadcast_to(np.zeros((), dtype=self._code_type(self.bits)), self.shape)[key]).copy()
 
     @staticmethod
     def _code_type(bits: int) -> type[np.uint8] | type[np.uint16]:
@@ -246,7 +247,7 @@ class Inr:
                     # Adding one half and cutting off is the rounding of the specification: values are not negative.
                     plane *= np.float32(2**bits - 1)
                     plane += np.float32(0.5)
-                result[(*place, channel)] = plane
+                result[place][..., channel] = plane
         return result
 
     def _evaluator(self, samples: int) -> Evaluate:

@@ -8,7 +8,7 @@ from inrcodec.errors import UsageError
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write `data` to a temporary file beside `path`, flush it to the disk and rename it. Raises UsageError if `path` exists and may not."""
+    """Write `data` beside `path`, flush it to the disk and rename it. Raises UsageError if `path` exists and is not to be overwritten."""
     target = Path(path)
     if not overwrite and target.exists():
         raise UsageError(f"{target}: exists, and is not to be overwritten")

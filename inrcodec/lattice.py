@@ -54,7 +54,8 @@ def decode(data: bytes, n: int, d: int) -> NDArray[np.int32]:
         )
     size = ((2 * bound + 1) ** d - 1) // 2
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8, offset=2)).tolist()
-    indices, position, index = [], 0, -1
+    indices: list[int] = []
+    position, index = 0, -1
     for _ in range(n):
         gap = 0
         while position < len(bits) and bits[position]:
@@ -84,4 +85,4 @@ def _rank(points: NDArray[np.int64], bound: int) -> NDArray[np.int64]:
     indices = place[(points + bound) @ weights]
     if (indices < 0).any():
         raise ValueError("frequencies: expected nonzero vectors whose first nonzero component is positive")
-    return indices
+    return np.asarray(indices, dtype=np.int64)

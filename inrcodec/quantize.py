@@ -12,13 +12,15 @@ def steps(codes: NDArray[np.integer]) -> NDArray[np.float32]:
     """Step of each code: STEP_MANTISSAS[code mod 8] * 2^(code div 8 - 23), exact in float32."""
     wide = np.asarray(codes, dtype=np.int64)
     mantissas = np.array(spec.STEP_MANTISSAS, dtype=np.float32)
-    return np.ldexp(mantissas[wide & 7], ((wide >> 3) - 23).astype(np.int32)).astype(np.float32)
+    result: NDArray[np.float32] = np.ldexp(mantissas[wide & 7], ((wide >> 3) - 23).astype(np.int32)).astype(np.float32)
+    return result
 
 
 def nearest_step_codes(values: NDArray[np.floating]) -> NDArray[np.int8]:
     """The codes whose steps are nearest, in ratio, to positive `values`."""
     codes = np.rint(8 * np.log2(np.maximum(np.asarray(values, dtype=np.float64), 1e-30)))
-    return np.clip(codes, spec.STEP_CODE_MIN, spec.STEP_CODE_MAX).astype(np.int8)
+    clipped: NDArray[np.int8] = np.clip(codes, spec.STEP_CODE_MIN, spec.STEP_CODE_MAX).astype(np.int8)
+    return clipped
 
 
 def quantize(values: NDArray[np.float32], codes: NDArray[np.integer], axis: int) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from inrcodec.networks import NETWORKS
 from inrcodec.networks.base import Array, Network, Param, config_from_map, config_to_map
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
 
-WIDTHS = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
 
 def network_map(network: Network, config: Any) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _rans_payload(param: Param, symbols: NDArray[np.int32]) -> bytes:
     flat, groups = symbols.reshape(-1), _group_ids(param)
     order = np.argsort(groups, kind="stable")
     bounds = np.searchsorted(groups[order], np.arange(_groups(param) + 1))
-    models = [entropy.best_model(flat[order[a:b]]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    models = [entropy.best_model(flat[order[a:b]]) for a, b in pairwise(bounds)]
     return b"".join(struct.pack("BB", *model) for model in models) + entropy.encode(flat, groups, models)
 
 
@@ -145,7 +146,8 @@ def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int3
         raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")
     raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size)
     _expect(param, "bytes of symbols", width * param.size, len(raw))
-    return np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
+    symbols: NDArray[np.int32] = np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
+    return symbols
 
 
 def _expect(param: Param, what: str, expected: int, got: int) -> None:

@@ -17,8 +17,11 @@ PIECE = 1 << 14  # samples of one pass through the trunk: few enough for the cac
 class Engine(Protocol):
     """The operations of one engine, and its tensors from and to NumPy."""
 
-    name: str
-    ops: Ops
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ops(self) -> Ops: ...
 
     def tensor(self, values: NDArray[np.float32]) -> Any: ...
 

@@ -53,8 +53,8 @@ class NumpyOps:
         return h
 
     def hash_grid(self, coords: Coordinates, tables: list[F32], levels: tuple[Level, ...]) -> F32:
-        features = _features_at_points if isinstance(coords, Points) else _features_on_lattice
-        return np.concatenate([features(coords, table, level) for table, level in zip(tables, levels, strict=True)], axis=1)
+        features = [_features(coords, table, level) for table, level in zip(tables, levels, strict=True)]
+        return np.concatenate(features, axis=1)
 
     def linear(self, x: F32, w: F32, b: F32, *, activation: Activation = "none") -> F32:
         y: F32 = x @ w.T
@@ -96,6 +96,12 @@ def _sine_on_lattice(coords: Lattice, w: NDArray[np.float64], phase: NDArray[np.
             cosine = cosine[..., None, :] * c - sine[..., None, :] * s
         sine = combined
     return np.ascontiguousarray(sine).reshape(coords.n, -1)
+
+
+def _features(coords: Coordinates, table: F32, level: Level) -> F32:
+    if isinstance(coords, Points):
+        return _features_at_points(coords, table, level)
+    return _features_on_lattice(coords, table, level)
 
 
 def _features_at_points(coords: Points, table: F32, level: Level) -> F32:

@@ -1,7 +1,7 @@
 """The PyTorch engine: fits and decodes, on a CPU or a CUDA device."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,16 +55,16 @@ class TorchOps:
                 h = scale_rows(h, mask, widths)
         else:
             sines = [self._axis_sines(axis, k, w, weight_scale) for k, axis in enumerate(coords.axes)]
-            h = SineOnLattice.apply(sines, phase, mask, widths)
+            h = cast(Tensor, SineOnLattice.apply(sines, phase, mask, widths))
         if isinstance(amplitude, float) and amplitude == 1.0:
             return h
-        return h * self._constant(amplitude).reshape(-1, 1)
+        return cast(Tensor, h * self._constant(amplitude).reshape(-1, 1))
 
     def sine_layer(self, x: Tensor, w: Tensor, b: Tensor, *, omega: Constant, amplitude: Constant, mask: Tensor | None) -> Tensor:
-        h: Tensor = MaskedSine.apply(x, w, b, self._constant(omega), mask)
+        h = cast(Tensor, MaskedSine.apply(x, w, b, self._constant(omega), mask))
         if isinstance(amplitude, float) and amplitude == 1.0:
             return h
-        return h * self._constant(amplitude).reshape(-1, 1)
+        return cast(Tensor, h * self._constant(amplitude).reshape(-1, 1))
 
     def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
         if isinstance(coords, Points):

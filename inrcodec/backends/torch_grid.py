@@ -31,6 +31,7 @@ class PreparedAxis:
         if self.matrix is not None:
             result = self.matrix @ flat
         else:
+            assert self.lower is not None and self.weight is not None
             result = torch.lerp(flat.index_select(0, self.lower), flat.index_select(0, self.lower + 1), self.weight)
         return result.view(-1, *block.shape[1:])
 
@@ -40,6 +41,7 @@ class PreparedAxis:
         if self.matrix is not None:
             result = self.matrix.T @ flat
         else:
+            assert self.lower is not None and self.weight is not None
             upper = flat * self.weight
             result = flat.new_zeros((self.touched, flat.shape[1]))
             result.index_add_(0, self.lower, flat - upper).index_add_(0, self.lower + 1, upper)

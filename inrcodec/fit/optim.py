@@ -16,7 +16,8 @@ Optimizers = Sequence[torch.optim.Optimizer]
 
 def make_optimizers(layout: FlatLayout, values: torch.Tensor, grads: torch.Tensor, schedule: Schedule) -> Optimizers:
     """Optimizers over views of `values` (p,), reading their gradients from views of `grads` (p,)."""
-    tables, others = [], []
+    tables: list[torch.Tensor] = []
+    others: list[torch.Tensor] = []
     grad_views = layout.views(grads)
     for param in layout.params:
         tensor = layout.views(values)[param.name]

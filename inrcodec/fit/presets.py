@@ -94,7 +94,8 @@ def _schedule(request: Request, samples: int) -> Schedule:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
-    return _override(schedule, request.settings)
+    changed: Schedule = _override(schedule, request.settings)
+    return changed
 
 
 def _config(request: Request, samples: int) -> Any:

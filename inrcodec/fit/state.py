@@ -100,7 +100,8 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float) -> 
     for optimizer, content in zip(state.optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(content)
     if saved["scales"] is not None:
-        state.begin_rate(*(t.to(device) for t in saved["scales"]), scale_learning_rate)
+        log_step, log_scale = (t.to(device) for t in saved["scales"])
+        state.begin_rate(log_step, log_scale, scale_learning_rate)
         assert state.scale_optimizer is not None
         state.scale_optimizer.load_state_dict(saved["scale_optimizer"])
     state.order = [tuple(phase) for phase in saved["order"]]
@@ -109,5 +110,5 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float) -> 
     for name in ("good", "best"):
         if saved[name] is not None:
             values, log_step, log_scale, loss = saved[name]
-            moved = [None if t is None else t.to(device) for t in (values, log_step, log_scale)]
-            setattr(state, name, Snapshot(moved[0], moved[1], moved[2], loss))
+            scales = [None if t is None else t.to(device) for t in (log_step, log_scale)]
+            setattr(state, name, Snapshot(values.to(device), scales[0], scales[1], loss))

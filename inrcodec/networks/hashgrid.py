@@ -40,7 +40,7 @@ class Level:
             raise ValueError(f"level entries: expected 1..{MAX_ENTRIES}, got {self.entries}")
 
     def dense(self, d: int) -> bool:
-        return self.entries >= self.resolution**d
+        return bool(self.entries >= self.resolution**d)
 
 
 def tcnn_levels(*, d: int, levels: int, base_resolution: int, per_level_scale: float, log2_entries: int | None) -> tuple[Level, ...]:

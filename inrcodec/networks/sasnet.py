@@ -127,7 +127,7 @@ def half_lattice(bound: int, d: int, step: int) -> NDArray[np.int64]:
     axis = np.arange(-(bound // step) * step, bound + 1, step)
     k = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
     leading = k[np.arange(len(k)), (k != 0).argmax(axis=1)]
-    return k[leading > 0]
+    return np.asarray(k[leading > 0])
 
 
 def band_widths(cfg: SasnetConfig, frequency: NDArray[np.float32]) -> tuple[int, ...]:
