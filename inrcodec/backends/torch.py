@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends.torch_grid import GridOnLattice, PreparedLevel, prepare_level
-from inrcodec.backends.torch_layers import MaskedSine, SineOnLattice, row_groups
+from inrcodec.backends.torch_layers import Linear, MaskedSine, SineOnLattice, row_groups
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.hashgrid import Level, corners
@@ -76,12 +76,7 @@ class TorchOps:
         return features
 
     def linear(self, x: Tensor, w: Tensor, b: Tensor, *, activation: Activation = "none") -> Tensor:
-        z = torch.mm(w, x).add_(b.unsqueeze(1))
-        if activation == "relu":
-            return z.relu_()
-        if activation == "sigmoid":
-            return z.sigmoid_()
-        return z
+        return cast(Tensor, Linear.apply(x, w, b, activation))
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         return x[start:stop]

@@ -120,3 +120,29 @@ class SineOnLattice(torch.autograd.Function):
 def _combine(a: Tensor, c: Tensor, b: Tensor, s: Tensor) -> Tensor:
     """a c + b s as the outer product over two lattice axes: a, b (f, m0), c, s (f, m1) -> (f, m0 * m1)."""
     return torch.bmm(torch.stack([a, b], dim=2), torch.stack([c, s], dim=1)).flatten(1)
+
+
+class Linear(torch.autograd.Function):
+    """activation(w x + b): x (k, n), w (h, k), b (h); activation "none", "relu" or "sigmoid"."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, activation: str) -> Tensor:
+        y = torch.mm(w, x).add_(b.unsqueeze(1))
+        if activation == "relu":
+            y.relu_()
+        elif activation == "sigmoid":
+            y.sigmoid_()
+        ctx.activation = activation
+        ctx.save_for_backward(x, w, None if activation == "none" else y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, y = ctx.saved_tensors
+        grad = grads[0]
+        if ctx.activation == "relu":
+            grad = torch.sign(y).mul_(grad)
+        elif ctx.activation == "sigmoid":
+            grad = torch.mul(y, y).neg_().add_(y).mul_(grad)
+        grad_x = torch.mm(w.T, grad) if ctx.needs_input_grad[0] else None
+        return grad_x, torch.mm(grad, x.T), grad.sum(1), None
