@@ -54,7 +54,7 @@ FEATURES = tuple(sorted({*CODEC_FEATURES.values(), *(f"net.{name}" for name in N
 
 # Quantization: value = f32(symbol) * step, step = STEP_MANTISSAS[code mod 8] * 2^(code div 8), one float32 product.
 # The mantissas are 2^(i/8) rounded to float32, written as exact binary fractions of 2^23.
-STEP_MANTISSAS = (8388608, 9147912, 9975944, 10878926, 11863643, 12937493, 14108543, 15385592)
+STEP_MANTISSAS = (8388608, 9147842, 9975792, 10878679, 11863283, 12937002, 14107901, 15384775)
 STEP_CODE_MIN = -128  # stored as i8
 STEP_CODE_MAX = 127
 

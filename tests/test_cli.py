@@ -1,0 +1,207 @@
+"""The command line as a user meets it: files, stdin and stdout, exit codes, one line per error."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import inrcodec
+from tests.nets import smooth_picture
+from tests.test_decoder import file_bytes
+
+FAST = ["--set", "steps=12", "--no-progress"]
+
+
+def run(*arguments: str, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(inrcodec.__file__).parents[1]), "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, "-m", "inrcodec", *arguments], cwd=cwd, input=stdin, capture_output=True, env=environment, timeout=120
+    )
+
+
+def assert_fails(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
+    """The documented exit code, nothing on stdout, exactly one line on stderr, no traceback."""
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert done.stdout == b""
+    assert text.startswith("error: ") and text.count("\n") == 1 and "Traceback" not in text
+    for word in words:
+        assert word in text, text
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    picture = np.floor(smooth_picture(20, 26) * 255 + 0.5).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    (tmp_path / "a.inr").write_bytes(file_bytes())
+    return tmp_path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_encode_info_decode_verify(folder: Path) -> None:
+    done = run("encode", "photo.png", "-o", "photo.inr", *FAST, cwd=folder)
+    assert done.returncode == 0 and done.stdout == b"" and b"PSNR" in done.stderr
+    done = run("info", "photo.inr", "--json", cwd=folder)
+    info = json.loads(done.stdout)
+    assert done.stderr == b"" and [axis["n"] for axis in info["axes"]] == [20, 26] and info["metrics"][0]["metric"] == "psnr"
+    assert b"tensor" in run("info", "photo.inr", cwd=folder).stdout
+    assert run("decode", "photo.inr", "-o", "big.png", "--scale", "3", cwd=folder).returncode == 0
+    with Image.open(folder / "big.png") as image:
+        assert image.size == (78, 60)
+    done = run("verify", "photo.inr", "--source", "photo.png", "--json", cwd=folder)
+    assert done.returncode == 0 and json.loads(done.stdout)["psnr"] == pytest.approx(info["metrics"][0]["value"], abs=0.02)
+
+
+def test_awkward_names(folder: Path) -> None:
+    os.rename(folder / "photo.png", folder / "-ünï cöde & spâces.png")
+    done = run("encode", *FAST, "--", "-ünï cöde & spâces.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "-ünï cöde & spâces.inr" in names(folder)
+    done = run("decode", "./-ünï cöde & spâces.inr", "-o", "-out.png", cwd=folder)
+    assert done.returncode == 0 and "-out.png" in names(folder)
+
+
+def test_stdin_and_stdout(folder: Path) -> None:
+    done = run("encode", "-", "-o", "-", *FAST, cwd=folder, stdin=(folder / "photo.png").read_bytes())
+    assert done.returncode == 0 and inrcodec.open(done.stdout).shape == (20, 26, 3)
+    back = run("decode", "-", "-o", "-", "--format", "png", cwd=folder, stdin=done.stdout)
+    assert back.returncode == 0 and back.stdout.startswith(b"\x89PNG")
+    assert run("info", "-", cwd=folder, stdin=done.stdout).returncode == 0
+
+
+def test_region_size_and_bits(folder: Path) -> None:
+    for options, size in (
+        (("--region", "2,1,12,7"), (10, 6)),
+        (("--region", "2,1,12,7", "--scale", "4"), (40, 24)),
+        (("--size", "9x31"), (9, 31)),
+        (("--scale", "0.5"), (9, 7)),
+    ):
+        assert run("decode", "a.inr", "-o", "x.png", *options, cwd=folder).returncode == 0
+        with Image.open(folder / "x.png") as image:
+            assert image.size == size
+    assert run("decode", "a.inr", "-o", "x.npy", "--bits", "16", cwd=folder).returncode == 0
+    assert np.load(folder / "x.npy").dtype == np.uint16
+
+
+def test_overwriting(folder: Path) -> None:
+    (folder / "out.png").write_bytes(b"old")
+    assert_fails(run("decode", "a.inr", "-o", "out.png", "--no-overwrite", cwd=folder), 2, "out.png", "exists")
+    assert (folder / "out.png").read_bytes() == b"old"
+    assert run("decode", "a.inr", "-o", "out.png", cwd=folder).returncode == 0
+    assert run("decode", "a.inr", cwd=folder).returncode == 0 and "a.png" in names(folder)
+    assert_fails(run("decode", "a.inr", cwd=folder), 2, "a.png", "exists")
+    assert run("decode", "a.inr", "-f", cwd=folder).returncode == 0
+    assert_fails(run("encode", "photo.png", "-o", "a.inr", "--no-overwrite", *FAST, cwd=folder), 2, "exists")
+
+
+def test_errors_leave_nothing_behind(folder: Path) -> None:
+    (folder / "text.png").write_text("not an image")
+    (folder / "cut.inr").write_bytes(file_bytes()[:-30])
+    (folder / "other.inr").write_bytes(b"#INRIMAGE-4#{\nXDIM=2\n")
+    (folder / "empty.inr").write_bytes(b"")
+    before = names(folder)
+    cases = [
+        (("encode", "missing.png", "-o", "o.inr"), 3, ("missing.png",)),
+        (("encode", "text.png", "-o", "o.inr"), 3, ("text.png",)),
+        (("encode", ".", "-o", "o.inr"), 3, ()),
+        (("encode", "a.inr", "-o", "o.inr"), 3, ("a.inr",)),
+        (("encode", "photo.png", "-o", "nowhere/o.inr"), 2, ("nowhere", "does not exist")),
+        (("encode", "photo.png", "-o", "o.inr", "-q", "101"), 2, ("quality", "101")),
+        (("encode", "photo.png", "-o", "o.inr", "-q", "50", "--psnr", "30"), 2, ("at most one",)),
+        (("encode", "photo.png", "-o", "o.inr", "--set", "nonsense=1"), 2, ("nonsense", "known")),
+        (("encode", "photo.png", "-o", "o.inr", "--set", "nonsense"), 2, ("KEY=VALUE",)),
+        (("encode", "photo.png", "-o", "o.inr", "--arch", "gpt.5"), 2, ("gpt.5", "sasnet.1")),
+        (("encode", "photo.png", "-o", "o.inr", "--effort", "10"), 2, ("effort",)),
+        (("encode", "photo.png", "-o", "o.inr", "--size", "big"), 2, ("--size", "big")),
+        (("encode", "photo.png", "-o", "o.inr", "--device", "toaster"), 2, ("toaster",)),
+        (("encode", "photo.png", "-o", "o.inr", "--resume"), 2, ("checkpoint",)),
+        (("decode", "missing.inr", "-o", "o.png"), 3, ("missing.inr",)),
+        (("decode", ".", "-o", "o.png"), 3, ("folder",)),
+        (("decode", "cut.inr", "-o", "o.png"), 4, ()),
+        (("decode", "other.inr", "-o", "o.png"), 4, ("Inrimage",)),
+        (("decode", "empty.inr", "-o", "o.png"), 4, ("empty",)),
+        (("info", "photo.png"), 4, ("not an .inr file",)),
+        (("decode", "a.inr", "-o", "o.png", "--scale", "1e6"), 6, ("samples",)),
+        (("decode", "a.inr", "-o", "o.png", "--scale", "-1"), 2, ("scale",)),
+        (("decode", "a.inr", "-o", "o.png", "--region", "1,2,3"), 2, ("--region",)),
+        (("decode", "a.inr", "-o", "o.png", "--region", "5,5,1,1"), 2, ("region",)),
+        (("decode", "a.inr", "-o", "o.png", "--size", "huge"), 2, ("--size",)),
+        (("decode", "a.inr", "-o", "o.xyz"), 2, (".xyz",)),
+        (("decode", "a.inr", "-o", "o"), 2, ("suffix",)),
+        (("decode", "a.inr", "-o", "o.png", "--backend", "abacus"), 2, ("abacus",)),
+        (("verify", "a.inr", "--source", "photo.png"), 8, ("shape",)),
+        (("frobnicate",), 2, ("frobnicate",)),
+        (("encode",), 2, ("INPUT",)),
+    ]
+    for arguments, code, words in cases:
+        assert_fails(run(*arguments, cwd=folder), code, *words)
+        assert names(folder) == before, arguments
+
+
+def test_a_traceback_only_on_request(folder: Path) -> None:
+    done = run("-vv", "info", "photo.png", cwd=folder)
+    assert done.returncode == 4 and b"Traceback" in done.stderr
+
+
+def test_missed_targets_are_told_and_the_file_is_written(folder: Path) -> None:
+    done = run("encode", "photo.png", "-o", "o.inr", "--psnr", "79", *FAST, cwd=folder)
+    assert done.returncode == 7 and b"psnr >= 79 dB" in done.stderr and b"Traceback" not in done.stderr
+    assert inrcodec.open(folder / "o.inr").shape == (20, 26, 3)
+    done = run("encode", "photo.png", "-o", "o.inr", "--size", "100k", "--json", *FAST, cwd=folder)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["target_met"] and report["bytes"] == (folder / "o.inr").stat().st_size <= 100_000
+
+
+def interrupt(folder: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(inrcodec.__file__).parents[1])}
+    command = [
+        sys.executable,
+        "-m",
+        "inrcodec",
+        "encode",
+        "photo.png",
+        "-o",
+        "o.inr",
+        "--set",
+        "steps=1000000",
+        "--checkpoint",
+        "c.ckpt",
+        *options,
+    ]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def test_interrupt_discards_or_saves(folder: Path) -> None:
+    done = interrupt(folder)
+    assert_fails(done, 130, "interrupted")
+    assert names(folder) == {"photo.png", "a.inr", "c.ckpt"}
+    done = interrupt(folder, "--resume", "--on-interrupt", "save")
+    assert done.returncode == 130 and b"best fit so far" in done.stderr
+    assert inrcodec.open(folder / "o.inr").decode().shape == (20, 26, 3)
+
+
+def test_help_and_version(folder: Path) -> None:
+    for arguments in (("--help",), ("encode", "-h"), ("decode", "--help"), ("info", "-h"), ("verify", "-h"), ("doctor", "-h")):
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 0 and b"Example" in done.stdout
+    assert run("--version", cwd=folder).stdout.strip() == f"inrcodec {inrcodec.__version__}".encode()
+
+
+def test_doctor(folder: Path) -> None:
+    report = json.loads(run("doctor", "--json", cwd=folder).stdout)
+    assert report["packages"]["numpy"] == np.__version__ and "numpy" in report["backends"]
+    assert b"packages" in run("doctor", cwd=folder).stdout
