@@ -18,6 +18,7 @@ from inrcodec.networks.siren import SirenConfig
 PRESETS = ("default", "paper")
 EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 10000, 9: 25000}
 BATCH = 1 << 14  # samples of a step
+FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
 Setting = int | float | str
@@ -51,7 +52,10 @@ def make_plan(request: Request) -> Plan:
     schedule = _schedule(request, samples)
     config = _config(request, samples)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
-    lam = 0.0 if request.preset == "paper" and request.quality is None else lam_of_quality(quality)
+    # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
+    lam = lam_of_quality(quality) * min(1.0, samples / FULL_RATE_SAMPLES)
+    if request.preset == "paper" and request.quality is None:
+        lam = 0.0
     names = {f.name for f in fields(schedule)} | {f.name for f in fields(config)} | set(GRID_SETTINGS) | {"lam"}
     unknown = sorted(known - names)
     if unknown:
