@@ -14,24 +14,25 @@ from inrcodec.errors import CorruptFile
 
 TOTAL = 1 << spec.RANS_PRECISION
 MAX_MAGNITUDE = 4096  # K at most
+MAX_SYMBOL = 1 << 30  # |symbol| at most: what an escape may say
 Model = tuple[int, int]
 Symbols = NDArray[np.int32]
-SCALAR_LANES = 8  # below this many lanes plain Python is faster than NumPy
+SCALAR_LANES = 32  # below this many lanes plain Python is faster than NumPy
 
 
 def nonzero_share(zero_code: int) -> int:
-    """1 - P(0) in 1/65536: 64880 * 2^(-zero_code / 8) by the recurrence x * 60097 >> 16."""
+    """1 - P(0) in 1/65536: 64880 * 2^(-zero_code / 5) by the recurrence x * 57052 >> 16."""
     share = 64880
     for _ in range(zero_code):
-        share = share * 60097 >> 16
+        share = share * 57052 >> 16
     return share
 
 
 def decay_share(decay_code: int) -> int:
-    """1 - theta in 1/65536, theta the ratio of neighbouring tail probabilities: 65000 * 2^(-decay_code / 4)."""
+    """1 - theta in 1/65536, theta the ratio of neighbouring tail probabilities: 65000 * 2^(-decay_code / 6)."""
     share = 65000
     for _ in range(decay_code):
-        share = share * 55109 >> 16
+        share = share * 58386 >> 16
     return share
 
 
@@ -49,11 +50,15 @@ def table(model: Model) -> NDArray[np.int64]:
             break
         result += [frequency, frequency]
         rest -= 2 * frequency
-    return np.array([*result, rest], dtype=np.int64)
+    frequencies = np.array([*result, rest], dtype=np.int64)
+    frequencies.setflags(write=False)
+    return frequencies
 
 
 def encode(symbols: Symbols, model_ids: NDArray[np.integer], models: Sequence[Model]) -> bytes:
-    """The stream of `symbols` (n,), symbol i coded with models[model_ids[i]]."""
+    """The stream of `symbols` (n,), symbol i coded with models[model_ids[i]]. Raises ValueError beyond +-2^30."""
+    if len(symbols) and int(np.abs(symbols.astype(np.int64)).max()) > MAX_SYMBOL:
+        raise ValueError(f"symbols: expected at most {MAX_SYMBOL} in magnitude")
     tables = [table(model) for model in models]
     escape = np.array([len(t) - 1 for t in tables], dtype=np.int64)
     ids = np.asarray(model_ids, dtype=np.int64)
@@ -67,7 +72,8 @@ def encode(symbols: Symbols, model_ids: NDArray[np.integer], models: Sequence[Mo
     start = starts[offsets[ids] + index]
     bits = float(np.sum(spec.RANS_PRECISION - np.log2(frequency))) if len(symbols) else 0.0
     lanes_log2 = _lanes_log2(bits / 8)
-    states, words = _encode_lanes(frequency, start, 1 << lanes_log2)
+    lanes = 1 << lanes_log2
+    states, words = (_encode_scalar if lanes < SCALAR_LANES else _encode_lanes)(frequency, start, lanes)
     body = _leb128(len(words)) + states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
     return bytes([lanes_log2]) + body + extra
 
@@ -86,7 +92,10 @@ def decode(data: bytes, model_ids: NDArray[np.integer], models: Sequence[Model])
     words = np.frombuffer(data, dtype="<u2", count=count, offset=position + 4 * lanes).astype(np.int64)
     if states.size and int(states.min()) < spec.RANS_LOW:
         raise CorruptFile(f"rANS stream: state: expected at least {spec.RANS_LOW}, got {int(states.min())}")
-    tables = [table(model) for model in models]
+    # A model's lookup takes 32 KiB: one per distinct model, however many groups the file has.
+    distinct = {model: i for i, model in enumerate(dict.fromkeys(models))}
+    ids = np.array([distinct[model] for model in models], dtype=np.int64)[ids]
+    tables = [table(model) for model in distinct]
     index = (_decode_scalar if lanes < SCALAR_LANES else _decode_lanes)(states, words, ids, tables)
     escape = np.array([len(t) - 1 for t in tables], dtype=np.int64)
     symbols = _from_index(index)
@@ -95,8 +104,8 @@ def decode(data: bytes, model_ids: NDArray[np.integer], models: Sequence[Model])
     for i in where:
         value, position = _read_leb128(data, position)
         magnitude = (value >> 1) + int(escape[ids[i]]) // 2 + 1
-        if magnitude > 1 << 30:
-            raise CorruptFile(f"rANS stream: escaped symbol: expected at most {1 << 30}, got {magnitude}")
+        if magnitude > MAX_SYMBOL:
+            raise CorruptFile(f"rANS stream: escaped symbol: expected at most {MAX_SYMBOL}, got {magnitude}")
         symbols[i] = -magnitude if value & 1 else magnitude
     if position != len(data):
         raise CorruptFile(f"rANS stream: expected {position} bytes, got {len(data)}")
@@ -105,28 +114,29 @@ def decode(data: bytes, model_ids: NDArray[np.integer], models: Sequence[Model])
 
 def cost_bits(symbols: Symbols, model: Model) -> float:
     """Bits of `symbols` under `model`, escapes included."""
-    magnitudes, counts = np.unique(np.abs(symbols), return_counts=True)
-    return _histogram_cost(magnitudes.astype(np.int64), counts, model)
+    magnitudes, counts = np.unique(np.abs(symbols.astype(np.int64)), return_counts=True)
+    return _histogram_cost(magnitudes, counts, model)
 
 
 def best_model(symbols: Symbols) -> Model:
     """The model under which `symbols` cost the fewest bits, by the tables themselves: nearest estimates, then a local search."""
-    magnitudes, counts = np.unique(np.abs(symbols), return_counts=True)
-    magnitudes = magnitudes.astype(np.int64)
+    magnitudes, counts = np.unique(np.abs(symbols.astype(np.int64)), return_counts=True)
     total = int(counts.sum())
     if total == 0:
         return spec.ZERO_CODES - 1, 0
     nonzero = int(counts[magnitudes > 0].sum())
     share = nonzero / total
-    zero_code = round(8 * np.log2(64880 / 65536 / max(share, 2.0**-9)))
+    zero_code = round(5 * np.log2(64880 / 65536 / max(share, 2.0**-13)))
     mean = float((magnitudes * counts).sum()) / max(nonzero, 1)
-    decay_code = round(4 * np.log2(max(mean, 1.0)))
-    best = (_clip(zero_code, spec.ZERO_CODES), _clip(decay_code, spec.DECAY_CODES))
-    cost = _histogram_cost(magnitudes, counts, best)
+    # Estimates mislead where a few symbols are huge and escape: coarse rows of codes beside them.
+    zero = _clip(zero_code, spec.ZERO_CODES)
+    decays = {_clip(round(6 * np.log2(max(mean, 1.0))), spec.DECAY_CODES), *range(0, spec.DECAY_CODES, 8)}
+    starts = [(z, decay) for z in {zero, zero // 2, zero // 4} for decay in decays]
+    cost, best = min((_histogram_cost(magnitudes, counts, start), start) for start in starts)
     improved = True
     while improved:
         improved = False
-        for dz, dt in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        for dz, dt in ((1, 0), (-1, 0), (0, 1), (0, -1), (3, 0), (-3, 0), (0, 3), (0, -3)):
             candidate = (_clip(best[0] + dz, spec.ZERO_CODES), _clip(best[1] + dt, spec.DECAY_CODES))
             if candidate != best:
                 found = _histogram_cost(magnitudes, counts, candidate)
@@ -197,6 +207,21 @@ def _encode_lanes(frequency: NDArray[np.int64], start: NDArray[np.int64], lanes:
     return states, stream
 
 
+def _encode_scalar(frequency: NDArray[np.int64], start: NDArray[np.int64], lanes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    states, words = [spec.RANS_LOW] * lanes, []
+    precision, room = spec.RANS_PRECISION, 32 - spec.RANS_PRECISION
+    lane = len(frequency) % lanes
+    for f, s in zip(frequency[::-1].tolist(), start[::-1].tolist(), strict=True):
+        lane = (lane or lanes) - 1
+        x = states[lane]
+        if x >= f << room:
+            words.append(x & 0xFFFF)
+            x >>= 16
+        quotient, remainder = divmod(x, f)
+        states[lane] = (quotient << precision) + remainder + s
+    return np.array(states, dtype=np.int64), np.array(words[::-1], dtype=np.int64)
+
+
 def _decode_lanes(
     states: NDArray[np.int64], words: NDArray[np.int64], ids: NDArray[np.int64], tables: Sequence[NDArray[np.int64]]
 ) -> NDArray[np.int64]:
@@ -229,7 +254,7 @@ def _decode_scalar(
     x, stream, lanes, position = states.tolist(), words.tolist(), len(states), 0
     frequencies = [t.tolist() for t in tables]
     starts = [(np.cumsum(t) - t).tolist() for t in tables]
-    lookup = [np.repeat(np.arange(len(t), dtype=np.uint16), t).tolist() for t in tables]
+    lookup = [np.repeat(np.arange(len(t), dtype=np.uint16), t).data for t in tables]
     mask, shift, low, result = TOTAL - 1, spec.RANS_PRECISION, spec.RANS_LOW, []
     for i, model in enumerate(ids.tolist()):
         state = x[i % lanes]
@@ -273,5 +298,7 @@ def _read_leb128(data: bytes, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if not byte and shift:
+                raise CorruptFile(f"rANS stream: byte {position - 1}: expected the shortest form of a LEB128 number")
             return value, position
         shift += 7

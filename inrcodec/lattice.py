@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inrcodec.errors import CorruptFile
 
 MAX_LATTICE = 1 << 24  # points of the whole box
+MAX_DIMENSIONS = 15  # 3^15 < 2^24 < 3^16
 
 
 @lru_cache(maxsize=8)
@@ -48,12 +49,14 @@ def decode(data: bytes, n: int, d: int) -> NDArray[np.int32]:
     if len(data) < 2:
         raise CorruptFile(f"lattice: expected at least 2 bytes, got {len(data)}")
     bound, parameter = data[0], data[1]
+    if d > MAX_DIMENSIONS:
+        raise CorruptFile(f"lattice: expected at most {MAX_DIMENSIONS} dimensions, got {d}")
     if not bound >= 1 or (2 * bound + 1) ** d > MAX_LATTICE or parameter > 24:
         raise CorruptFile(
             f"lattice: expected a bound >= 1 of at most {MAX_LATTICE} points and a parameter <= 24, got {bound} and {parameter}"
         )
     size = ((2 * bound + 1) ** d - 1) // 2
-    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8, offset=2)).tolist()
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8, offset=2)).tobytes()
     indices: list[int] = []
     position, index = 0, -1
     for _ in range(n):
