@@ -27,7 +27,7 @@ ICC = b"iCCP"  # ICC profile, zstd
 EXIF = b"eXIf"  # EXIF from the TIFF header on; its orientation is 1 and ignored
 XMP = b"xMPp"  # XMP packet
 PROVENANCE = b"pROV"  # msgpack map: writer, options, source digest
-METRICS = b"mTRC"  # msgpack list of maps: measured on the decoded file
+METRICS = b"mTRC"  # msgpack map, "metrics": measured on the decoded file
 ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hASH")
 
 KINDS = ("image", "volume", "sdf", "audio", "video", "field")

@@ -210,6 +210,14 @@ def test_settings_override_and_unknown_ones_are_listed() -> None:
         ({"steps": "many"}, "--set steps: expected int"),
         ({"hidden_features": 7}, "groups"),
         ({"finest": 1}, "grid"),
+        ({"finest": "wide"}, "--set finest: expected int"),
+        ({"levels": "x"}, "--set levels: expected int"),
+        ({"steps": -4}, "steps: expected 1"),
+        ({"stride": 0}, "stride"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"rate_from": 2}, "rate_from"),
+        ({"lam": "inf"}, "lam"),
+        ({"lam": "dark"}, "lam"),
     ):
         with pytest.raises(UsageError, match=message):
             make_plan(Request(shape=(64, 64), channels=3, settings=settings))

@@ -1,9 +1,11 @@
 """What a fit is asked to do, decided before it starts: network, configuration, schedule."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from inrcodec.networks.base import Network
+from inrcodec.networks.checks import check_counts, check_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,16 @@ class Schedule:
     table_step: float = 0.3  # first quantization step over mean size, tables
     matrix_step: float = 0.05  # and everything else
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "stride", "rate_every", "warmup"):
+            check_counts(self, name, 1, 1_000_000_000)
+        check_finite(self, "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
+        for name in ("rate_from", "round_from", "final_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")
+        if not (math.isfinite(self.mask_sparsity) and self.mask_sparsity >= 0):
+            raise ValueError(f"mask_sparsity: expected a number of at least 0, got {self.mask_sparsity}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,13 +61,27 @@ def make_plan(request: Request) -> Plan:
     if unknown:
         raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
     if "lam" in request.settings:
-        lam = float(request.settings["lam"])
+        try:
+            lam = float(request.settings["lam"])
+        except ValueError as error:
+            raise UsageError(f"--set lam: expected float, got {request.settings['lam']!r}") from error
+        if not (math.isfinite(lam) and lam >= 0):
+            raise UsageError(f"--set lam: expected a number of at least 0, got {lam}")
     return Plan(
         network=NETWORKS[request.arch],
         config=config,
         schedule=schedule,
         target=Target(lam=lam, psnr=request.psnr, size=request.size),
     )
+
+
+def _setting(request: Request, name: str, default: int) -> int:
+    """An integer setting that is no field of the configuration."""
+    value = request.settings.get(name, default)
+    try:
+        return int(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--set {name}: expected int, got {value!r}") from error
 
 
 def _check(request: Request) -> None:
@@ -130,10 +144,10 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     d = len(request.shape)
     longest = max(request.shape)
     # One vertex per sample on the finest level: the rate decides which of them survive.
-    finest = int(request.settings.get("finest", max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1)))
-    coarsest = int(request.settings.get("coarsest", min(8, finest)))
-    count = int(request.settings.get("levels", max(1, 1 + round(math.log2(max(1, finest / coarsest))))))
-    entries = int(request.settings.get("max_entries", max(4096, samples + samples // 2)))
+    finest = _setting(request, "finest", max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1))
+    coarsest = _setting(request, "coarsest", min(8, finest))
+    count = _setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
+    entries = _setting(request, "max_entries", max(4096, samples + samples // 2))
     if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
         raise UsageError(
             f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
