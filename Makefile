@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## encode a photograph (IMG=path, or the astronaut), decode it, draw a contact sheet
-	$(BIN)/python -m tools.demo $(if $(IMG),'$(IMG)')
+	$(BIN)/python -m tools.demo $(if $(IMG),-- "$$IMG")
 
 test: $(VENV)/.ready  ## all fast tests
 	$(BIN)/python -m pytest

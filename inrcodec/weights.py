@@ -33,7 +33,11 @@ def read_network(head: Mapping[str, Any]) -> tuple[Network, Any]:
     if name not in NETWORKS:
         raise UnsupportedFile(f"HEAD.net.id: unknown network {name!r}; known: {', '.join(NETWORKS)}")
     network = NETWORKS[name]
-    return network, config_from_map(network.config, described, "HEAD.net")
+    config = config_from_map(network.config, described, "HEAD.net")
+    for key, expected, what in (("in_features", len(head["axes"]), "axes"), ("out_features", len(head["out"]["channels"]), "channels")):
+        if getattr(config, key) != expected:
+            raise CorruptFile(f"HEAD.net.{key}: expected {expected}, the number of {what}, got {getattr(config, key)}")
+    return network, config
 
 
 def pack(

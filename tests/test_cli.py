@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,13 @@ def test_errors_leave_nothing_behind(folder: Path) -> None:
         (("encode", "photo.png", "-o", "o.inr", "--size", "big"), 2, ("--size", "big")),
         (("encode", "photo.png", "-o", "o.inr", "--device", "toaster"), 2, ("toaster",)),
         (("encode", "photo.png", "-o", "o.inr", "--resume"), 2, ("checkpoint",)),
+        (("encode", "photo.png", "-o", "photo.png"), 2, ("photo.png", "other than the input")),
+        (("encode", "photo.png", "-o", ""), 2, ("output", "empty")),
+        (("encode", "", "-o", "o.inr"), 2, ("input", "empty")),
+        (("encode", "photo.png", "-o", "o.inr", "--seed", "-1"), 2, ("--seed", "-1")),
+        (("encode", "photo.png", "-o", "o.inr", "--checkpoint", "nowhere/c.ckpt"), 2, ("nowhere", "does not exist")),
+        (("encode", "photo.png", "-o", "o.inr", "--checkpoint", "photo.png"), 2, ("photo.png", "other than the input")),
+        (("decode", "a.inr", "-o", "o.png", "--max-samples", "0"), 2, ("--max-samples",)),
         (("decode", "missing.inr", "-o", "o.png"), 3, ("missing.inr",)),
         (("decode", ".", "-o", "o.png"), 3, ("folder",)),
         (("decode", "cut.inr", "-o", "o.png"), 4, ()),
@@ -149,8 +158,10 @@ def test_errors_leave_nothing_behind(folder: Path) -> None:
 
 
 def test_a_traceback_only_on_request(folder: Path) -> None:
-    done = run("-vv", "info", "photo.png", cwd=folder)
-    assert done.returncode == 4 and b"Traceback" in done.stderr
+    for arguments in (("-vv", "info", "photo.png"), ("info", "photo.png", "-v", "-v"), ("-v", "info", "-v", "photo.png")):
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 4 and b"Traceback" in done.stderr
+    assert_fails(run("-v", "info", "--", "-vv", cwd=folder), 3, "-vv")
 
 
 def test_missed_targets_are_told_and_the_file_is_written(folder: Path) -> None:
@@ -162,36 +173,72 @@ def test_missed_targets_are_told_and_the_file_is_written(folder: Path) -> None:
     assert done.returncode == 0 and report["target_met"] and report["bytes"] == (folder / "o.inr").stat().st_size <= 100_000
 
 
-def interrupt(folder: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+def press_ctrl_c(folder: Path, *options: str) -> tuple[int, str]:
+    """Encode on a terminal, press Ctrl-C when its progress line shows the fit at work; the exit code and what is left on the terminal."""
     environment = {**os.environ, "PYTHONPATH": str(Path(inrcodec.__file__).parents[1])}
-    command = [
-        sys.executable,
-        "-m",
-        "inrcodec",
-        "encode",
-        "photo.png",
-        "-o",
-        "o.inr",
-        "--set",
-        "steps=1000000",
-        "--checkpoint",
-        "c.ckpt",
-        *options,
-    ]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    command = [sys.executable, "-m", "inrcodec", "encode", "photo.png", "-o", "o.inr", "--set", "steps=1000000", "--checkpoint", "c.ckpt"]
+    terminal, stderr = pty.openpty()
+    process = subprocess.Popen([*command, *options], cwd=folder, env=environment, stderr=stderr, start_new_session=True)
+    os.close(stderr)
+    text, pressed = "", False
+    try:
+        while select.select([terminal], [], [], 60)[0]:
+            text += os.read(terminal, 4096).decode(errors="replace")
+            if not pressed and re.search(r"fit +\d+/1000000 .* dB", text):
+                process.send_signal(signal.SIGINT)
+                pressed = True
+    except OSError:  # the way a terminal tells that its last process is gone
+        pass
+    finally:
+        os.close(terminal)
+        if process.poll() is None and not pressed:
+            process.kill()
+    assert pressed, text
+    return process.wait(timeout=60), text.rsplit("\x1b[K", 1)[1]
 
 
 def test_interrupt_discards_or_saves(folder: Path) -> None:
-    done = interrupt(folder)
-    assert_fails(done, 130, "interrupted")
+    code, text = press_ctrl_c(folder)
+    assert code == 130 and text.startswith("error: interrupted at step") and text.count("\n") == 1
     assert names(folder) == {"photo.png", "a.inr", "c.ckpt"}
-    done = interrupt(folder, "--resume", "--on-interrupt", "save")
-    assert done.returncode == 130 and b"best fit so far" in done.stderr
+    code, text = press_ctrl_c(folder, "--resume", "--on-interrupt", "save")
+    assert code == 130 and "best fit so far" in text
     assert inrcodec.open(folder / "o.inr").decode().shape == (20, 26, 3)
+
+
+def test_without_a_verb_the_help_is_shown(folder: Path) -> None:
+    done = run(cwd=folder)
+    assert done.returncode == 2 and done.stdout == b"" and b"Commands:" in done.stderr and done.stderr.count(b"\n") > 10
+
+
+def test_quiet_and_progress(folder: Path) -> None:
+    done = run("encode", "photo.png", "--quiet", "--set", "steps=12", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"") and "photo.inr" in names(folder)
+
+
+def test_outputs_that_are_no_plain_files(folder: Path) -> None:
+    """A device stays a device, a symbolic link stays a link, a full disk is one line."""
+    for device in ("/dev/null", "/dev/full"):
+        if not Path(device).is_char_device():
+            pytest.skip(f"needs {device}")
+    assert run("decode", "a.inr", "-o", "/dev/null", "--format", "png", cwd=folder).returncode == 0
+    assert Path("/dev/null").is_char_device()
+    assert_fails(run("decode", "a.inr", "-o", "/dev/full", "--format", "png", cwd=folder), 1, "No space left")
+    (folder / "link.png").symlink_to("target.png")
+    assert run("decode", "a.inr", "-o", "link.png", cwd=folder).returncode == 0
+    assert (folder / "link.png").is_symlink() and (folder / "target.png").is_file()
+
+
+def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(inrcodec.__file__).parents[1])}
+    command = [sys.executable, "-m", "inrcodec", "decode", "a.inr", "-o", "-", "--format", "npy", "--scale", "20"]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(4)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
 
 
 def test_help_and_version(folder: Path) -> None:

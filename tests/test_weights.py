@@ -1,10 +1,14 @@
 """Parameters through the file: exact, whatever codec a tensor ends in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inrcodec import spec
+from inrcodec.backends.numpy import NumpyOps
 from inrcodec.container import Container
+from inrcodec.coordinates import Points
 from inrcodec.errors import CorruptFile, InrError, UnsupportedFile
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
 from inrcodec.weights import network_map, pack, read_network, unpack
@@ -16,7 +20,8 @@ def packed(case: tuple, coarser: int = 0, step: float = 0.01) -> tuple[Container
     values = lively_params(network, config)
     steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, step, np.float32) for p in network.params(config) if p.trainable}
     entries, data = pack(network, config, values, steps, coarser=coarser)
-    head = {"net": network_map(network, config), "tens": entries}
+    axes, channels = [{}] * config.in_features, [{}] * config.out_features
+    head = {"net": network_map(network, config), "tens": entries, "axes": axes, "out": {"channels": channels}}
     return Container(head, data), values, steps
 
 
@@ -98,3 +103,19 @@ def test_every_truncation_and_flip_of_the_data_is_an_error_or_other_numbers_but_
         except InrError:
             continue
         assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_the_network_must_fit_axes_and_channels() -> None:
+    container, _, _ = packed(small_networks()[0])
+    with pytest.raises(CorruptFile, match="in_features: expected 1, the number of axes, got 2"):
+        unpack(Container({**container.head, "axes": [{}]}, container.data))
+    with pytest.raises(CorruptFile, match="out_features: expected 4"):
+        unpack(Container({**container.head, "out": {"channels": [{}] * 4}}, container.data))
+
+
+def test_frequencies_outside_the_band_are_corrupt() -> None:
+    container, _, _ = packed(small_networks()[0])
+    network, config, values = unpack(container)
+    narrow = replace(config, band=10)
+    with pytest.raises(CorruptFile, match="at most 10"):
+        network.forward(NumpyOps(), narrow, values, Points(np.zeros((1, 2))))

@@ -5,6 +5,7 @@
 encode  every image of DATA/div2k and DATA/kodak at default options; PSNR of the file decoded from its bytes
 paper   two of them: 120 seconds of the SASNet paper's recipe beside the default, both through the file
 decode  a 512x512 file at 16 times its resolution: seconds, memory, and the time its matrix products alone take
+jpeg    for every row of `encode`, the smallest JPEG (Pillow, optimized, 4:2:0 or 4:4:4) of at least the same PSNR
 step    a training step beside its own dense matrix products, for trunks of 35 K and 115 K parameters with 2^14-entry tables
 
 Sections that are not run keep what the file already holds.
@@ -31,12 +32,18 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("DATA", DATA)))
-    parser.add_argument("--only", default="step,decode,paper,encode")
+    parser.add_argument("--only", default="step,decode,paper,encode,jpeg")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     result["machine"] = machine()
-    sections = {"encode": encode_section, "paper": paper_section, "decode": decode_section, "step": step_section}
+    sections = {
+        "encode": encode_section,
+        "paper": paper_section,
+        "decode": decode_section,
+        "step": step_section,
+        "jpeg": lambda data: jpeg_section(data, result["encode"]),
+    }
     for name in arguments.only.split(","):
         print(f"== {name}", flush=True)
         result[name] = sections[name](arguments.data)
@@ -112,6 +119,40 @@ def encode_section(data: Path) -> dict[str, Any]:
         result[name] = {"rows": rows, "mean": mean}
         print(name, mean, flush=True)
     return result
+
+
+def jpeg_section(data: Path, encoded: dict[str, Any]) -> dict[str, Any]:
+    result = {}
+    for name, group in encoded.items():
+        rows = []
+        for row in group["rows"]:
+            size = smallest_jpeg(data / row["file"], row["psnr"])
+            rows.append({"file": row["file"], "psnr": row["psnr"], "jpeg_bytes": size, "ratio": round(row["bytes"] / size, 3)})
+        result[name] = {"rows": rows, "mean_ratio": round(statistics.geometric_mean(row["ratio"] for row in rows), 3)}
+        print(name, result[name]["mean_ratio"], flush=True)
+    return result
+
+
+def smallest_jpeg(path: Path, target: float) -> int:
+    """Bytes of the smallest JPEG with a PSNR of at least `target` dB."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(path) as image:
+        source = image.convert("RGB")
+    original = np.asarray(source).astype(np.float64)
+    sizes = []
+    for subsampling in (0, 2):
+        for quality in range(5, 101):
+            out = io.BytesIO()
+            source.save(out, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+            with Image.open(out) as decoded:
+                error = np.mean((np.asarray(decoded).astype(np.float64) - original) ** 2)
+            if 10 * np.log10(255**2 / error) >= target:
+                sizes.append(len(out.getvalue()))
+                break
+    return min(sizes)
 
 
 def paper_section(data: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What an engine offers, and the order in which a network is evaluated on it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,10 @@ class Engine(Protocol):
         """A network's output as (c, n)."""
         ...
 
+    def evaluating(self) -> AbstractContextManager[Any]:
+        """In force while a network is evaluated without gradients."""
+        ...
+
     def samples(self, x: Any, start: int, stop: int) -> Any:
         """The samples [start, stop) of a modulation."""
         ...
@@ -53,11 +58,12 @@ def compile_network(engine: Engine, network: Network, config: Any, params: Mappi
     tensors = {name: engine.tensor(value) for name, value in params.items()}
 
     def evaluate(coords: Points | Lattice) -> NDArray[np.float32]:
-        modulation = network.modulate(engine.ops, config, tensors, coords)
-        outputs = []
-        for part, start, stop in pieces(coords, PIECE):
-            m = None if modulation is None else engine.samples(modulation, start, stop)
-            outputs.append(engine.array(network.trunk(engine.ops, config, tensors, part, m)))
+        with engine.evaluating():
+            modulation = network.modulate(engine.ops, config, tensors, coords)
+            outputs = []
+            for part, start, stop in pieces(coords, PIECE):
+                m = None if modulation is None else engine.samples(modulation, start, stop)
+                outputs.append(engine.array(network.trunk(engine.ops, config, tensors, part, m)))
         return np.concatenate(outputs, axis=1).T
 
     return evaluate

@@ -176,6 +176,9 @@ class TorchEngine:
     def array(self, result: Tensor) -> NDArray[np.float32]:
         return result.detach().cpu().numpy()
 
+    def evaluating(self) -> torch.inference_mode:
+        return torch.inference_mode()
+
     def samples(self, x: Tensor, start: int, stop: int) -> Tensor:
         return x[:, start:stop].contiguous()
 

@@ -141,8 +141,8 @@ class Linear(torch.autograd.Function):
         x, w, y = ctx.saved_tensors
         grad = grads[0]
         if ctx.activation == "relu":
-            grad = torch.sign(y).mul_(grad)
+            grad = y.sign_().mul_(grad)
         elif ctx.activation == "sigmoid":
-            grad = torch.mul(y, y).neg_().add_(y).mul_(grad)
+            grad = y.addcmul_(y, y, value=-1).mul_(grad)
         grad_x = torch.mm(w.T, grad) if ctx.needs_input_grad[0] else None
         return grad_x, torch.mm(grad, x.T), grad.sum(1), None

@@ -7,6 +7,7 @@ import traceback
 
 import click
 
+from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import InrError, Interrupted
 from inrcodec.version import VERSION
 
@@ -43,43 +44,43 @@ class Verbs(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(VERSION, "--version", message="inrcodec %(version)s")
-@click.option("-v", "--verbose", count=True, help="Say more; -vv shows the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, verbose: int) -> None:
+@VERBOSE
+def cli() -> None:
     """A codec whose bitstream is a function: signals as small neural networks, decoded at any resolution."""
-    ctx.obj = verbose
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    verbose = "-vv" in given or given.count("-v") + given.count("--verbose") > 1
+    said = Verbosity()
     try:
-        cli.main(args=given, prog_name="inrcodec", standalone_mode=False)
+        cli.main(args=arguments, prog_name="inrcodec", standalone_mode=False, obj=said)
         code = 0
     except click.exceptions.Exit as error:
         code = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
     except click.ClickException as error:
-        code = _fail(error.format_message(), error.exit_code, verbose)
+        code = _fail(error.format_message(), error.exit_code, said)
     except BrokenPipeError:
         # The reader of our output went away: nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (KeyboardInterrupt, click.exceptions.Abort):
-        code = _fail("interrupted; no file was written", Interrupted.exit_code, verbose)
+        code = _fail("interrupted; no file was written", Interrupted.exit_code, said)
     except InrError as error:
-        code = _fail(str(error), error.exit_code, verbose)
+        code = _fail(str(error), error.exit_code, said)
     except MemoryError:
-        code = _fail("out of memory; decode a --region, or a smaller --scale", 6, verbose)
+        code = _fail("out of memory; decode a --region, or a smaller --scale", 6, said)
     except OSError as error:
-        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1, verbose)
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1, said)
     except Exception as error:
-        code = _fail(f"internal: {type(error).__name__}: {error}", 1, verbose)
+        code = _fail(f"internal: {type(error).__name__}: {error}", 1, said)
     sys.exit(code)
 
 
-def _fail(message: str, code: int, verbose: bool) -> int:
-    if verbose:
+def _fail(message: str, code: int, said: Verbosity) -> int:
+    if said.level > 1:
         traceback.print_exc()
     click.echo("error: " + " ".join(message.split()), err=True)
     return code

@@ -20,6 +20,8 @@ DEVICE = click.option("--device", default="auto", show_default=True, help="auto,
 
 def read_source(name: str) -> Any:
     """A path, or the bytes of stdin for "-"."""
+    if not name:
+        raise UsageError("input: expected a file name, got an empty one")
     return sys.stdin.buffer.read() if name == "-" else Path(name)
 
 
@@ -30,8 +32,10 @@ def read_inr(name: str) -> bytes | Path:
     return source
 
 
-def check_output(name: str, *, overwrite: bool) -> None:
-    """Raise before any long work if `name` cannot be written."""
+def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
+    """Raise before any long work if `name` cannot be written, or is the file to read."""
+    if not name:
+        raise UsageError("output: expected a file name, got an empty one")
     if name == "-":
         if sys.stdout.isatty():
             raise UsageError("-o -: refusing to write binary data to a terminal; redirect stdout")
@@ -46,14 +50,21 @@ def check_output(name: str, *, overwrite: bool) -> None:
         raise UsageError(f"{name}: the folder {folder} is not writable")
     if not overwrite and path.exists():
         raise UsageError(f"{name}: exists, and is not to be overwritten")
+    if source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
+        raise UsageError(f"{name}: expected an output other than the input")
 
 
 def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
+    """To stdout, into a device or pipe, or as a file that is replaced in one step (through a symbolic link, not in place of it)."""
+    path = Path(name)
     if name == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+    elif path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.write(data)
     else:
-        write_atomic(name, data, overwrite=overwrite)
+        write_atomic(path.resolve(), data, overwrite=overwrite)
 
 
 def parse_size(text: str | None) -> int | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, read_inr, write_output
+from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
@@ -22,12 +23,17 @@ from inrcodec.limits import DEFAULT_LIMITS, Limits
 @click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
 @click.option(
-    "--max-samples", type=int, help="Refuse outputs of more samples than this.", default=DEFAULT_LIMITS.output_samples, show_default=True
+    "--max-samples",
+    type=click.IntRange(min=1),
+    help="Refuse outputs of more samples than this.",
+    default=DEFAULT_LIMITS.output_samples,
+    show_default=True,
 )
 @click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
 @NO_OVERWRITE
 @BACKEND
 @DEVICE
+@VERBOSE
 def command(
     input: str,
     output: str | None,
@@ -44,10 +50,10 @@ def command(
     device: str,
 ) -> None:
     """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix."""
-    target = output or _derived(input, suffix)
+    target = _derived(input, suffix) if output is None else output
     form = _suffix(target, suffix)
-    overwrite = not no_overwrite if output else force
-    check_output(target, overwrite=overwrite)
+    overwrite = force if output is None else not no_overwrite
+    check_output(target, overwrite=overwrite, source=input)
 
     from inrcodec.decoder import open_inr
     from inrcodec.memory import keep_freed_memory

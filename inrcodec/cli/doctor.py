@@ -5,10 +5,12 @@ import json
 import click
 
 from inrcodec.cli.common import AS_JSON
+from inrcodec.cli.verbosity import VERBOSE
 
 
 @click.command(epilog="Example:  inrcodec doctor", context_settings={"help_option_names": ["-h", "--help"]})
 @AS_JSON
+@VERBOSE
 def command(as_json: bool) -> None:
     """Say what this installation can do: versions, engines, devices, limits."""
     from inrcodec.doctor import report

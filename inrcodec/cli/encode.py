@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,11 @@ from inrcodec.cli.common import (
     read_source,
     write_output,
 )
+from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import Interrupted, TargetMissed, UsageError
+
+if TYPE_CHECKING:
+    from inrcodec.codec import Report
 
 
 @click.command(
@@ -35,7 +39,9 @@ from inrcodec.errors import Interrupted, TargetMissed, UsageError
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
 @click.option("--arch", help="Network: sasnet.1 (default), msa.1, siren.1.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, input, options and version: same bytes.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, input, options, version: same bytes."
+)
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End the fit after this time, with a complete schedule.")
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the running fit here now and then, and on Ctrl-C.")
 @click.option("--resume", is_flag=True, help="Go on from --checkpoint if it exists.")
@@ -47,9 +53,11 @@ from inrcodec.errors import Interrupted, TargetMissed, UsageError
 @DEVICE
 @AS_JSON
 @click.option("--no-progress", is_flag=True, help="No progress on stderr.")
+@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@VERBOSE
 @click.pass_obj
 def command(
-    verbose: int | None,
+    said: Verbosity,
     input: str,
     output: str | None,
     quality: float | None,
@@ -72,17 +80,20 @@ def command(
     device: str,
     as_json: bool,
     no_progress: bool,
+    quiet: bool,
 ) -> None:
     """Fit INPUT (an image; - for stdin) with a small network and write it as an .inr file."""
-    target = output or _derived(input)
-    overwrite = not no_overwrite if output else force
-    check_output(target, overwrite=overwrite)
+    target = _derived(input) if output is None else output
+    overwrite = force if output is None else not no_overwrite
+    check_output(target, overwrite=overwrite, source=input)
+    if checkpoint is not None:
+        check_output(checkpoint, overwrite=True, source=input)
     if as_json and target == "-":
         raise UsageError("--json: stdout already carries the file (-o -)")
 
     from inrcodec.codec import encode
 
-    line = ProgressLine(enabled=not no_progress, verbose=bool(verbose))
+    line = ProgressLine(enabled=not (no_progress or quiet), verbose=said.level > 0)
     try:
         encoded = encode(
             read_source(input),
@@ -110,18 +121,21 @@ def command(
     report = encoded.report
     if as_json:
         click.echo(json.dumps({"schema": "inrcodec.encode/1", "output": target, **_finite(asdict(report))}, indent=2))
-    for note in report.notes:
-        click.echo(f"note: {note}", err=True)
-    ssim = "" if report.ssim is None else f", SSIM {report.ssim:.4f}"
-    click.echo(
-        f"{target}: {human_bytes(report.bytes)}, {report.bpp:.3f} bpp, PSNR {report.psnr:.2f} dB{ssim}; "
-        f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s",
-        err=True,
-    )
+    if not quiet:
+        for told in (*(f"note: {note}" for note in report.notes), _summary(target, report)):
+            click.echo(told, err=True)
     if report.interrupted:
         raise Interrupted(f"interrupted; {target} holds the best fit so far")
     if not report.target_met:
         raise TargetMissed(f"target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes; {target} is written all the same")
+
+
+def _summary(target: str, report: "Report") -> str:
+    ssim = "" if report.ssim is None else f", SSIM {report.ssim:.4f}"
+    return (
+        f"{target}: {human_bytes(report.bytes)}, {report.bpp:.3f} bpp, PSNR {report.psnr:.2f} dB{ssim}; "
+        f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s"
+    )
 
 
 def _derived(name: str) -> str:

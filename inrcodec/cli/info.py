@@ -5,11 +5,13 @@ from typing import Any
 import click
 
 from inrcodec.cli.common import AS_JSON, human_bytes, read_inr
+from inrcodec.cli.verbosity import VERBOSE
 
 
 @click.command(epilog="Example:  inrcodec info photo.inr", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("input")
 @AS_JSON
+@VERBOSE
 def command(input: str, as_json: bool) -> None:
     """Say what INPUT (an .inr file; - for stdin) holds; the network is not run."""
     from inrcodec.decoder import open_inr

@@ -5,6 +5,7 @@ import json
 import click
 
 from inrcodec.cli.common import AS_JSON, BACKEND, DEVICE, read_inr, read_source
+from inrcodec.cli.verbosity import VERBOSE
 
 
 @click.command(epilog="Example:  inrcodec verify photo.inr --source photo.png", context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,6 +14,7 @@ from inrcodec.cli.common import AS_JSON, BACKEND, DEVICE, read_inr, read_source
 @AS_JSON
 @BACKEND
 @DEVICE
+@VERBOSE
 def command(input: str, source: str | None, as_json: bool, backend: str, device: str) -> None:
     """Check INPUT (an .inr file; - for stdin): container, parameters, a decode, and with --source the stated quality."""
     from inrcodec.codec import verify

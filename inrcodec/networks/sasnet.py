@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.errors import CorruptFile
 from inrcodec.networks.base import Array, Network, Param, Params
 from inrcodec.networks.checks import check_counts, check_finite
 from inrcodec.networks.hashgrid import Level
@@ -138,6 +139,8 @@ def band_widths(cfg: SasnetConfig, frequency: NDArray[np.float32]) -> tuple[int,
 @lru_cache(maxsize=64)
 def _band_widths(cfg: SasnetConfig, frequency: bytes) -> tuple[int, ...]:
     top = np.abs(np.frombuffer(frequency, dtype=np.float32).reshape(-1, cfg.in_features)).max(axis=1).astype(np.int64)
+    if top.max() > cfg.band or (np.diff(top) < 0).any():
+        raise CorruptFile(f"frequency: expected max|k| ascending and at most {cfg.band}, got up to {top.max()}")
     band = (top[top > cfg.low] - cfg.low - 1) * cfg.bands // (cfg.band - cfg.low)
     return tuple(int(count) for count in np.bincount(band, minlength=cfg.bands))
 
