@@ -96,6 +96,8 @@ def encode(
     begin = time.monotonic()
     if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
         raise UsageError("target: expected at most one of quality, psnr, bpp, size")
+    if seed < 0:
+        raise UsageError(f"seed: expected at least 0, got {seed}")
     if on_interrupt not in ("discard", "save"):
         raise UsageError(f"on_interrupt: expected discard or save, got {on_interrupt}")
     if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):

@@ -8,10 +8,15 @@ from inrcodec.errors import UsageError
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write `data` beside `path`, flush it to the disk and rename it. Raises UsageError if `path` exists and is not to be overwritten."""
-    target = Path(path)
+    """Write `data` beside `path` (through symbolic links), flush it to the disk and rename it. Raises UsageError if `path` exists and is not to be overwritten."""
+    target = Path(path).resolve()
     if not overwrite and target.exists():
         raise UsageError(f"{target}: exists, and is not to be overwritten")
+    if target.exists() and not target.is_file():
+        # A device or a pipe is written into; a rename would replace it.
+        with target.open("wb") as stream:
+            stream.write(data)
+        return
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:64]}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

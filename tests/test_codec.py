@@ -148,6 +148,7 @@ def test_options_are_checked_before_the_work() -> None:
         ({"time_limit": 0.0}, "time_limit"),
         ({"resume": True}, "checkpoint"),
         ({"preset": "nice"}, "preset"),
+        ({"seed": -1}, "seed"),
         ({"effort": 0}, "effort"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -19,7 +19,9 @@ def make_engine(name: str, *, device: str = "auto", work: int = 0) -> Engine:
     Raises UsageError for an unknown name, BackendMissing for an engine that is not installed or a device that is not there.
     """
     if name == "auto":
-        name = "torch" if work >= AUTO_WORK and "torch" in available() else "numpy"
+        # A device that was asked for is PyTorch's business.
+        asked = device not in ("auto", "cpu")
+        name = "torch" if asked or (work >= AUTO_WORK and "torch" in available()) else "numpy"
     if name == "numpy":
         from inrcodec.backends.numpy import NumpyEngine
 

@@ -180,7 +180,7 @@ class TorchEngine:
         return torch.inference_mode()
 
     def samples(self, x: Tensor, start: int, stop: int) -> Tensor:
-        return x[:, start:stop].contiguous()
+        return x[:, start:stop]
 
 
 def torch_device(name: str) -> torch.device:

@@ -55,16 +55,11 @@ def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
 
 
 def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
-    """To stdout, into a device or pipe, or as a file that is replaced in one step (through a symbolic link, not in place of it)."""
-    path = Path(name)
     if name == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    elif path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            file.write(data)
     else:
-        write_atomic(path.resolve(), data, overwrite=overwrite)
+        write_atomic(name, data, overwrite=overwrite)
 
 
 def parse_size(text: str | None) -> int | None:
