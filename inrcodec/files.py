@@ -8,7 +8,10 @@ from inrcodec.errors import UsageError
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write `data` beside `path` (through symbolic links), flush it to the disk and rename it. Raises UsageError if `path` exists and is not to be overwritten."""
+    """Write `data` beside `path` (through symbolic links), flush it to the disk and rename it.
+
+    Raises UsageError if `path` exists and is not to be overwritten, OSError if it cannot be written.
+    """
     target = Path(path).resolve()
     if not overwrite and target.exists():
         raise UsageError(f"{target}: exists, and is not to be overwritten")

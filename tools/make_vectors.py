@@ -2,8 +2,9 @@
 
     python -m tools.make_vectors [--out FOLDER]
 
-A case is a folder with input.inr, test.json (SHA-256 of the parameters, the query, error bounds) and reference.npy (float32 values in [0, 1],
-evaluated by the NumPy engine). Existing cases are never overwritten: bytes that once were valid stay so, unless the format's version changes.
+A case is a folder with input.inr, test.json (SHA-256 of the parameters, the query, error bounds) and reference.npy (float32 values in
+[0, 1], evaluated by the NumPy engine). Existing cases are never overwritten: bytes that once were valid stay so, unless the format's
+version changes.
 """
 
 import argparse
