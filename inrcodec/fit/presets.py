@@ -53,7 +53,9 @@ def make_plan(request: Request) -> Plan:
     config = _config(request, samples)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
     # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
-    lam = lam_of_quality(quality) * min(1.0, samples / FULL_RATE_SAMPLES)
+    lam = lam_of_quality(quality)
+    if request.psnr is None and request.size is None:
+        lam *= min(1.0, samples / FULL_RATE_SAMPLES)
     if request.preset == "paper" and request.quality is None:
         lam = 0.0
     names = {f.name for f in fields(schedule)} | {f.name for f in fields(config)} | set(GRID_SETTINGS) | {"lam"}

@@ -29,7 +29,8 @@ from inrcodec.progress import Progress, ProgressCallback
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
-STEERING = 0.05  # how fast lam follows a size or PSNR target, per rate evaluation
+STEERING = 0.1  # how fast lam follows a size or PSNR target, per rate evaluation
+PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
 TENSOR_OVERHEAD_BITS = 8 * 45  # HEAD entry and lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -191,7 +192,7 @@ def _apply_rate(
     if target.size is not None:
         error = math.log(state.bits / max(1.0, 8.0 * target.size))
     elif target.psnr is not None and state.distortion:
-        error = math.log(10 ** (-target.psnr / 10) / state.distortion)
+        error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
     if error:
         state.lam = min(1.0, max(1e-9, state.lam * math.exp(STEERING * max(-1.0, min(1.0, error)))))
 
