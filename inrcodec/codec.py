@@ -205,7 +205,7 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     signal = source if isinstance(source, Signal) else read_signal(source, limits=limits)
     if values.shape != signal.values.shape:
         raise VerificationFailed(f"shape: the source is {signal.values.shape}, the file decodes to {values.shape}")
-    found, structure, _ = _measure_values(_rounded(values, inr.bits), signal)
+    found, structure = _measure_values(_rounded(values, inr.bits), signal)
     checks |= {"psnr": found, "ssim": structure, "stated": stated}
     if "psnr" not in stated:
         return checks
@@ -272,14 +272,14 @@ def _measure(content: bytes, signal: Signal, device: str) -> tuple[float, float 
     inr = open_inr(content, backend="torch", device=device, limits=replace(DEFAULT_LIMITS, output_samples=1 << 40, work=1 << 80))
     values = _rounded(inr.decode(dtype=np.float32), signal.bits)
     seconds = time.monotonic() - begin
-    found, structure, _ = _measure_values(values, signal)
+    found, structure = _measure_values(values, signal)
     return found, structure, seconds
 
 
-def _measure_values(values: NDArray[np.float32], signal: Signal) -> tuple[float, float | None, int]:
+def _measure_values(values: NDArray[np.float32], signal: Signal) -> tuple[float, float | None]:
     found = float(measure_psnr(signal.values, values, weights=signal.weights))
     structure = float(measure_ssim(signal.values, values)) if signal.kind == "image" else None
-    return found, structure, values.size
+    return found, structure
 
 
 def _rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
