@@ -122,14 +122,21 @@ def encode(
     )
     plan = make_plan(request)
 
-    from inrcodec.backends.torch import torch_device
+    from inrcodec.backends.torch import threads_of, torch_device
     from inrcodec.fit.data import training_data
     from inrcodec.fit.trainer import RunOptions, fit
     from inrcodec.memory import keep_freed_memory
 
     chosen = torch_device(device)
     keep_freed_memory()
-    data = training_data(signal.values, signal.weights, [(a.lo, a.hi) for a in signal.axes], stride=plan.schedule.stride, device=chosen)
+    data = training_data(
+        signal.values,
+        signal.weights,
+        [(a.lo, a.hi) for a in signal.axes],
+        stride=plan.schedule.stride,
+        device=chosen,
+        parts=threads_of(chosen),
+    )
     key = _fit_key(signal, asdict(request), seed)
     fitted = fit(
         data,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
-from inrcodec.backends.base import Evaluate, compile_network
+from inrcodec.backends.base import Engine, Evaluate, compile_network
 from inrcodec.container import Container, load
 from inrcodec.coordinates import Lattice, Points, Window, full_window, lattice, region_window, sample_centres, scaled_size, tiles
 from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
@@ -232,7 +232,8 @@ class Inr:
         fine_shape = tuple(m * k for m, k in zip(shape, over, strict=True))
         # Tiles of one row or column share the vectors of their axes, by identity, so that an engine can keep what belongs to them.
         axis_part = lru_cache(maxsize=256)(sample_centres)
-        for tile in tiles(shape, window, _tile_shape(shape, over)):
+
+        def fill(tile: Window) -> None:
             fine: Window = tuple((a * k, b * k) for (a, b), k in zip(tile, over, strict=True))
             axes = tuple(axis_part(m, lo, hi, part) for m, (lo, hi), part in zip(fine_shape, self.bounds, fine, strict=True))
             values = _block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], over)
@@ -248,11 +249,16 @@ class Inr:
                     plane *= np.float32(2**bits - 1)
                     plane += np.float32(0.5)
                 result[place][..., channel] = plane
+
+        with self._engine(samples * int(np.prod(over))).crew() as crew:
+            crew.map(fill, tiles(shape, window, _tile_shape(shape, over)))
         return result
 
+    def _engine(self, samples: int) -> Engine:
+        return make_engine(self._backend, device=self._device, work=samples * self._network.macs(self._config))
+
     def _evaluator(self, samples: int) -> Evaluate:
-        work = samples * self._network.macs(self._config)
-        engine = make_engine(self._backend, device=self._device, work=work)
+        engine = self._engine(samples)
         if engine.name not in self._evaluators:
             self._evaluators[engine.name] = compile_network(engine, self._network, self._config, self.params)
         return self._evaluators[engine.name]

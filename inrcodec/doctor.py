@@ -18,6 +18,7 @@ PACKAGES = (
     "pillow",
     "click",
     "msgpack",
+    "numba",
     "zstandard",
     "onnx",
     "onnxruntime",

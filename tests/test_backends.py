@@ -1,14 +1,20 @@
 """Every engine against the NumPy reference, on points and lattices, initial and fitted; gradients of the hand-written layers."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from inrcodec.backends import available, make_engine
+from inrcodec import backends
+from inrcodec.backends import available, cpu_kernels, make_engine, torch_fused, torch_layers
+from inrcodec.backends import torch as torch_backend
 from inrcodec.backends.base import compile_network, pieces
 from inrcodec.backends.gradient import input_gradient
 from inrcodec.backends.numpy import NumpyOps
+from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchOps, torch_device
+from inrcodec.backends.torch_tape import Tape
 from inrcodec.coordinates import Lattice, Points, lattice, sample_centres
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.hashgrid import geometric_levels, tcnn_levels
@@ -49,25 +55,129 @@ def test_points_and_lattice_agree_with_the_reference(case: tuple, engine: str) -
     assert_class_f32(evaluate(coords.points()), reference)
 
 
+def tape_ops(layers: str) -> TorchOps:
+    """Operations on the CPU with these layers: "fused" or "plain"."""
+    ops = TorchOps(torch.device("cpu"))
+    ops.layers = {"fused": torch_fused, "plain": torch_layers}[layers]
+    return ops
+
+
+@pytest.mark.parametrize("layers", ["fused", "plain"])
+@pytest.mark.parametrize("where", ["lattice", "points"])
 @pytest.mark.parametrize("case", small_networks(), ids=name_of)
-def test_gradients_on_a_lattice_are_those_of_plain_autograd(case: tuple) -> None:
+def test_gradients_of_the_tape_are_those_of_autograd(case: tuple, where: str, layers: str) -> None:
     network, config = case
     coords = lattice(SHAPES[config.in_features], [(-1, 1)] * config.in_features)
-    gradients = []
-    for where in (coords, coords.points()):
-        tensors = {name: torch.tensor(value) for name, value in lively_params(network, config).items()}
-        for param in network.params(config):
-            tensors[param.name].requires_grad_(param.trainable)
-        output = network.forward(TorchOps(torch.device("cpu")), config, tensors, where)
-        weight = torch.linspace(-1, 1, output.numel()).view_as(output)
-        (output * weight).sum().backward()
-        gradients.append({name: tensor.grad for name, tensor in tensors.items() if tensor.grad is not None})
-    fast, plain = gradients
-    assert fast.keys() == plain.keys() and len(fast) == sum(p.trainable for p in network.params(config))
-    for name, expected in plain.items():
-        scale = float(expected.abs().max())
+    chosen = coords if where == "lattice" else coords.points()
+    initial = lively_params(network, config)
+    trained = {p.name for p in network.params(config) if p.trainable}
+
+    leaves = {name: torch.tensor(value).requires_grad_(name in trained) for name, value in initial.items()}
+    output = network.forward(TorchOps(torch.device("cpu")), config, leaves, coords.points())
+    weight = torch.linspace(-1, 1.5, output.numel()).view_as(output)
+    (output * weight).sum().backward()
+
+    tensors = {name: torch.tensor(value) for name, value in initial.items()}
+    for name in trained:
+        tensors[name].grad = leaves[name].grad.clone()  # what is there already is kept
+    tape = Tape(tape_ops(layers))
+    with torch.no_grad():
+        found = network.forward(tape, config, tensors, chosen)
+        tape.backward(found, weight)
+    assert_class_f32(found.numpy(), output.detach().numpy())
+    for name in trained:
+        reference, grad = leaves[name].grad, tensors[name].grad
+        assert reference is not None and grad is not None
+        scale = float(reference.abs().max())
         assert scale > 0, name
-        assert float((fast[name] - expected).abs().max()) <= 2e-4 * scale, name
+        assert float((grad - 2 * reference).abs().max()) <= 2e-4 * scale, name
+
+
+def test_the_tape_adds_the_gradients_of_a_value_used_twice() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, w = torch.randn(3, 5, generator=rng), torch.randn(3, 3, generator=rng)
+    b = torch.zeros(3)
+    w.grad, b.grad = torch.zeros_like(w), torch.zeros_like(b)
+    tape = Tape(tape_ops("fused"))
+    with torch.no_grad():
+        place = tape.watch(x)
+        once = tape.linear(x, w, b, activation="sigmoid")
+        twice = tape.linear(once, w, b, activation="relu")
+        joined = tape.sine_layer(once, w, b, omega=1.0, amplitude=1.0, mask=twice)
+        tape.backward(joined, torch.ones_like(joined))
+    leaf, weight = x.clone().requires_grad_(), w.clone().requires_grad_()
+    once = torch.sigmoid(weight @ leaf)
+    (torch.sin(weight @ once) * torch.relu(weight @ once)).sum().backward()
+    assert leaf.grad is not None and weight.grad is not None
+    torch.testing.assert_close(place, leaf.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(w.grad, weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_compiled_sines_are_accurate_and_keep_what_is_not_finite() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1.0, 100.0, 3e4):
+        z = rng.uniform(-size, size, (2, 3000)).astype(np.float32)
+        slope, out = z.copy(), np.empty_like(z)
+        group, mask = np.array([-1, 0], np.int32), rng.random((1, 3000), dtype=np.float32)
+        ones = np.ones(2, np.float32)
+        cpu_kernels.sine_and_slope(slope, 0 * ones, ones, ones, mask, group, out)
+        factor = np.concatenate([np.ones_like(mask), mask]).astype(np.float64)
+        assert np.abs(out - np.sin(z.astype(np.float64)) * factor).max() < 2e-7
+        assert np.abs(slope - np.cos(z.astype(np.float64)) * factor).max() < 2e-7
+        cpu_kernels.sine(z, 0 * ones, ones, ones, mask, group)
+        np.testing.assert_allclose(z, out, atol=1e-7)
+    strange = np.array([[np.nan, np.inf, -np.inf, 3e38]], np.float32)
+    with np.errstate(invalid="ignore"):
+        cpu_kernels.sine(strange, *[np.ones(1, np.float32)] * 3, mask, np.array([-1], np.int32))
+    assert np.isnan(strange[0, :3]).all() and not abs(strange[0, 3]) > 8
+    relu = np.array([[np.nan, -1.0, 2.0]], np.float32)
+    cpu_kernels.relu(relu, np.zeros(1, np.float32))
+    np.testing.assert_array_equal(relu, [[np.nan, 0, 2]])
+
+
+def test_a_mask_of_zero_has_a_finite_gradient() -> None:
+    z, out = np.zeros((2, 4), np.float32), np.zeros((2, 4), np.float32)
+    mask, group = np.zeros((1, 4), np.float32), np.zeros(2, np.int32)
+    grad_mask, grad_bias = np.ones((1, 4), np.float32), np.zeros(2, np.float32)
+    cpu_kernels.sine_backward(z, out, np.ones_like(z), mask, group, grad_mask, grad_bias)
+    np.testing.assert_array_equal(grad_mask, np.ones((1, 4)))
+
+
+def test_without_numba_the_plain_layers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch_fused", "cpu_kernels"):
+        monkeypatch.delattr(backends, name)
+        monkeypatch.delitem(sys.modules, f"inrcodec.backends.{name}")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    torch_backend._cpu_layers.cache_clear()
+    try:
+        assert TorchOps(torch.device("cpu")).layers is torch_layers
+        assert torch_backend.threads_of(torch.device("cpu")) == 1
+    finally:
+        monkeypatch.undo()
+        torch_backend._cpu_layers.cache_clear()
+    assert TorchOps(torch.device("cpu")).layers is torch_fused
+
+
+def test_a_crew_keeps_order_raises_and_gives_the_threads_back() -> None:
+    before = torch.get_num_threads()
+    with team(3) as threads:
+        assert torch.get_num_threads() == 1
+        assert threads.map(lambda i: i * i, range(50)) == [i * i for i in range(50)]
+        assert threads.map(len, []) == []
+        done = []
+
+        def fail(i: int) -> None:
+            if i == 3:
+                raise ValueError("three")
+            done.append(i)
+
+        with pytest.raises(ValueError, match="three"):
+            threads.map(fail, range(10_000))
+        assert len(done) < 9_999
+    assert torch.get_num_threads() == before
+    with team(1) as alone:
+        assert torch.get_num_threads() == before
+        assert alone.map(str, [1, 2]) == ["1", "2"]
 
 
 def test_gradients_of_a_layer_against_finite_differences() -> None:
@@ -110,10 +220,16 @@ def test_grids_with_wrapping_levels_and_gathered_rows(d: int, hashed: bool) -> N
     np.testing.assert_allclose(NumpyOps().hash_grid(coords, tables, levels), expected, atol=2e-6)
     leaves = [torch.tensor(table, requires_grad=True) for table in tables]
     ops = TorchOps(torch.device("cpu"))
-    found = ops.hash_grid(coords, leaves, levels)
+    tape = Tape(ops)
+    for leaf in leaves:
+        leaf.grad = torch.zeros_like(leaf)
+    with torch.no_grad():
+        found = tape.hash_grid(coords, leaves, levels)
     np.testing.assert_allclose(found.detach().numpy().T, expected, atol=2e-6)
     weight = torch.linspace(-1, 1, found.numel()).view_as(found)
-    fast = torch.autograd.grad((found * weight).sum(), leaves)
+    with torch.no_grad():
+        tape.backward(found, weight)
+    fast = [leaf.grad for leaf in leaves]
     plain = torch.autograd.grad((ops.hash_grid(coords.points(), leaves, levels) * weight).sum(), leaves)
     for a, b in zip(fast, plain, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)

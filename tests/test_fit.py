@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from inrcodec.backends.threads import team
+from inrcodec.backends.torch import TorchOps
+from inrcodec.coordinates import Points
 from inrcodec.errors import InputError, InrError, Interrupted, UsageError
 from inrcodec.fit.data import TrainingData, training_data
+from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.presets import EFFORT_STEPS, Request, lam_of_quality, make_plan
 from inrcodec.fit.quantized import flat_layout, group_sum, initial_scales, quantize_flat, rate
 from inrcodec.fit.trainer import Fitted, RunOptions, fit
 from inrcodec.networks import NETWORKS
 from inrcodec.progress import Progress
-from tests.nets import small_sasnet, smooth_picture
+from tests.nets import lively_params, small_sasnet, smooth_picture
 
 CPU = torch.device("cpu")
 SCHEDULE = Schedule(steps=60, stride=2, learning_rate=5e-3, table_learning_rate=2e-2)
@@ -153,7 +157,7 @@ def test_divergence_goes_back_and_halves_the_rate(monkeypatch: pytest.MonkeyPatc
 
     original, calls = trainer.batch_gradients, 0
 
-    def once_nan(*args: object, **kwargs: object) -> torch.Tensor:
+    def once_nan(*args: object, **kwargs: object) -> float:
         nonlocal calls
         calls += 1
         distortion = original(*args, **kwargs)  # type: ignore[arg-type]
@@ -183,12 +187,64 @@ def test_batches_see_every_sample_once_per_cycle() -> None:
     d = data(stride=3)
     total = sum(d.batch(phase).targets.shape[1] for phase in d.phase_indices())
     assert total == d.samples == 24 * 31
-    stacked = np.concatenate([d.batch(phase).lattice.points().values for phase in d.phase_indices()])
+    stacked = np.concatenate([d.batch(phase).parts[0].lattice.points().values for phase in d.phase_indices()])
     assert len(np.unique(stacked, axis=0)) == d.samples
     batch = d.batch((1, 2))
-    rows, columns = batch.lattice.shape
+    rows, columns = batch.parts[0].lattice.shape
     image = smooth_picture(24, 31)[1::3, 2::3].reshape(rows * columns, 3)
     np.testing.assert_allclose(batch.targets.numpy().T * d.scale + d.offset, image, atol=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_and_pieces_have_the_gradients_of_the_whole(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against autograd on all points of the batch at once."""
+    from inrcodec.fit import data as data_module
+
+    network, config = NETWORKS["sasnet.1"], small_sasnet()
+    picture = smooth_picture(24, 31)
+    weights = np.random.default_rng(3).random(picture.shape, dtype=np.float32) if weighted else None
+    monkeypatch.setattr(data_module, "PIECE", 50)
+    d = training_data(picture, weights, [(-1, 1)] * 2, stride=2, device=CPU, parts=3)
+    batch = d.batch((1, 0))
+    assert d.parts == len(batch.parts) == 3
+    assert [piece.stop for part in batch.parts for _, piece in part.pieces()] == [48, 64] * 3
+    layout = flat_layout(network.params(config), CPU)
+    initial = lively_params(network, config)
+    values = torch.cat([torch.tensor(initial[p.name]).reshape(-1) for p in layout.params])
+    grads = torch.full_like(values, 7.0)
+    frozen = {p.name: initial[p.name] for p in network.params(config) if not p.trainable}
+    with team(3) as threads:
+        lanes = make_lanes(layout, values, grads, frozen, CPU, 3)
+        error = batch_gradients(lanes, threads, network, config, batch, scale=d.scale, mask_sparsity=0.3)
+
+    leaves = {name: view.clone().requires_grad_() for name, view in layout.views(values).items()}
+    points = Points(np.concatenate([part.lattice.points().values for part in batch.parts]))
+    everything = {**leaves, **{name: torch.tensor(value) for name, value in frozen.items()}}
+    ops = TorchOps(CPU)
+    masks = network.modulate(ops, config, everything, points)
+    output = network.trunk(ops, config, everything, points, masks)
+    squares = (output - batch.targets) ** 2 * d.scale**2
+    expected = (squares if batch.weights is None else squares * batch.weights).mean()
+    (expected + 0.3 * masks.mean()).backward()
+    assert error == pytest.approx(float(expected.detach()), rel=1e-5)
+    for name, view in layout.views(grads).items():
+        reference = leaves[name].grad
+        assert reference is not None
+        assert float((view - reference).abs().max()) <= 2e-4 * float(reference.abs().max()), name
+
+
+def test_a_fit_does_not_depend_on_threads_beyond_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inrcodec.fit import data as data_module
+
+    monkeypatch.setattr(data_module, "PIECE", 40)
+    results = []
+    for parts in (1, 2):
+        d = training_data(smooth_picture(24, 31), None, [(-1, 1)] * 2, stride=2, device=CPU, parts=parts)
+        assert d.parts == parts
+        results.append(fit(d, plan(steps=4), RunOptions(seed=0, device=CPU)))
+    for name, value in results[0].values.items():
+        np.testing.assert_allclose(results[1].values[name], value, atol=1e-3)
+    assert torch.get_num_threads() >= 1
 
 
 def test_presets_scale_with_samples_and_effort() -> None:

@@ -33,9 +33,10 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch.py", "backends/torch_grid.py", "backends/torch_layers.py", "backends/gradient.py", "fit/"),
+    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/"),
     "onnx": ("backends/onnx.py",),
     "onnxruntime": ("backends/onnx.py",),
+    "numba": ("backends/cpu_kernels.py",),
     "PIL": ("signals/",),
 }
 MAX_LINES = 400

@@ -241,6 +241,7 @@ def measure_step(frequencies: int, hidden: int) -> dict[str, Any]:
     """Seconds per step of the trainer itself (all it does: batch, forward, backward, optimizers) from the difference of two run lengths."""
     import torch
 
+    from inrcodec.backends.torch import threads_of
     from inrcodec.fit.data import PIECE, training_data
     from inrcodec.fit.plan import Plan, Schedule, Target
     from inrcodec.fit.trainer import RunOptions, fit
@@ -253,7 +254,7 @@ def measure_step(frequencies: int, hidden: int) -> dict[str, Any]:
     levels = geometric_levels(d=2, levels=10, coarsest=8, finest=128, max_entries=1 << 14)
     config = SasnetConfig(2, 3, frequencies, hidden, 2, 30.0, 2.1, 12, 60, 4, 8, 48, 2, levels)
     values = np.random.default_rng(0).random((512, 512, 3), dtype=np.float32)
-    data = training_data(values, None, [(-1.0, 1.0)] * 2, stride=2, device=torch.device("cpu"))
+    data = training_data(values, None, [(-1.0, 1.0)] * 2, stride=2, device=torch.device("cpu"), parts=threads_of(torch.device("cpu")))
 
     def seconds(steps: int) -> float:
         schedule = Schedule(steps=steps, stride=2, learning_rate=1e-4, table_learning_rate=1e-3)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.backends.base import Crew, OneByOne
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.hashgrid import Level, axis_weights, block_rows, corners, interpolation_matrix
 from inrcodec.ops import Activation, Constant, Coordinates
@@ -146,6 +147,9 @@ class NumpyEngine:
 
     def evaluating(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def crew(self) -> AbstractContextManager[Crew]:
+        return nullcontext(OneByOne())
 
     def samples(self, x: F32, start: int, stop: int) -> F32:
         return x[start:stop]

@@ -1,34 +1,39 @@
-"""The PyTorch engine: fits and decodes, on a CPU or a CUDA device."""
+"""The PyTorch engine: decodes and, with torch_tape.py, fits, on a CPU or a CUDA device."""
 
-import math
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrcodec.backends.torch_grid import GridOnLattice, PreparedLevel, prepare_level
-from inrcodec.backends.torch_layers import Linear, MaskedSine, SineOnLattice, row_groups
+from inrcodec.backends import torch_layers
+from inrcodec.backends.threads import Team, team
+from inrcodec.backends.torch_grid import grid_on_lattice
+from inrcodec.backends.torch_layers import row_groups
+from inrcodec.backends.torch_prepared import Prepared, reduced
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.hashgrid import Level, corners
 from inrcodec.ops import Activation, Constant, Coordinates
 
 Tensor = torch.Tensor
+MAX_THREADS = 8  # side by side; more wait for each other, since what is between two operations runs under Python's lock
 DECODE_MEMO_ENTRIES = 64  # a decode uses an axis for one row of tiles only
 
 
 class TorchOps:
     """The operations of ops.py on float32 tensors of one device, all held as (features, samples): see torch_layers.py.
 
-    Sines, interpolation matrices and table rows of an axis do not change while it is used again and again, so they are kept by
-    the identity of the axis (the entry holds the axis, so that an identity is never reused).
+    Where autograd is to follow (grad mode is on and something requires a gradient) they are composed of PyTorch's differentiable
+    operations, and a lattice is its points: exact, and slow beside torch_tape.py.
     """
 
     def __init__(self, device: torch.device, *, memo_entries: int = 4096) -> None:
         self.device = device
-        self._memo: dict[Any, Any] = {}
-        self._memo_entries = memo_entries
+        self.layers: Any = layers_of(device)
+        self.prepared = Prepared(device, memo_entries)
 
     def sine_embedding(
         self,
@@ -42,115 +47,62 @@ class TorchOps:
         mask: Tensor | None,
         widths: tuple[int, ...],
     ) -> Tensor:
-        phase = b * self._constant(bias_scale)
-        if isinstance(coords, Points):
-            h = self._sine_at_points(coords, w, phase, weight_scale)
-            if mask is not None:
-                h = scale_rows(h, mask, widths)
-        elif w.requires_grad:
-            axes = [torch.as_tensor(axis, device=self.device) for axis in coords.axes]
-            scaled = w.double() * self._constant(weight_scale, torch.float64).reshape(-1, 1)
-            h = _sine_by_addition([scaled[:, k : k + 1] * axis for k, axis in enumerate(axes)], phase)
-            if mask is not None:
-                h = scale_rows(h, mask, widths)
-        else:
-            sines = [self._axis_sines(axis, k, w, weight_scale) for k, axis in enumerate(coords.axes)]
-            h = cast(Tensor, SineOnLattice.apply(sines, phase, mask, widths))
-        if isinstance(amplitude, float) and amplitude == 1.0:
-            return h
-        return cast(Tensor, h * self._constant(amplitude).reshape(-1, 1))
+        h = len(w)
+        scale = self.prepared.amplitude(amplitude, h)
+        phase = b * self.prepared.vector(bias_scale, h)
+        if isinstance(coords, Lattice) and not _followed(w, b, mask):
+            leading, last = self.prepared.sines(coords, w, weight_scale, frozen=True)
+            return cast(Tensor, self.layers.sine_on_lattice(leading, last, phase, scale, mask, widths))
+        x = _tensor_points(coords, self.device)
+        out = torch.sin(reduced((w.double() * self.prepared.double(weight_scale)) @ x.T + phase.double().unsqueeze(1)))
+        if scale is not None:
+            out = out * scale.unsqueeze(1)
+        return out if mask is None else scale_rows(out, mask, widths)
 
     def sine_layer(self, x: Tensor, w: Tensor, b: Tensor, *, omega: Constant, amplitude: Constant, mask: Tensor | None) -> Tensor:
-        h = cast(Tensor, MaskedSine.apply(x, w, b, self._constant(omega), mask))
-        if isinstance(amplitude, float) and amplitude == 1.0:
-            return h
-        return cast(Tensor, h * self._constant(amplitude).reshape(-1, 1))
+        h = len(w)
+        factor, scale = self.prepared.vector(omega, h), self.prepared.amplitude(amplitude, h)
+        if not _followed(x, w, b, mask):
+            return cast(Tensor, self.layers.sine_layer(x, w, b, factor, scale, mask))
+        out = torch.sin(factor.unsqueeze(1) * (w @ x + b.unsqueeze(1)))
+        if scale is not None:
+            out = out * scale.unsqueeze(1)
+        return out if mask is None else scale_rows(out, mask, torch_layers.equal_widths(h, mask))
 
     def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
-        if isinstance(coords, Points):
-            return torch.cat(
-                [self._features_at_points(coords, t, level) for t, level in zip(tables, levels, strict=True)], dim=1
-            ).T.contiguous()
-        prepared = [self._level(coords, level) for level in levels]
-        features: Tensor = GridOnLattice.apply(prepared, *tables)
-        return features
+        if isinstance(coords, Lattice) and not _followed(*tables):
+            return grid_on_lattice([self.prepared.level(coords, level) for level in levels], tables)
+        x = _tensor_points(coords, self.device)
+        return torch.cat([_features_at_points(x, t, level) for t, level in zip(tables, levels, strict=True)], dim=1).T.contiguous()
 
     def linear(self, x: Tensor, w: Tensor, b: Tensor, *, activation: Activation = "none") -> Tensor:
-        return cast(Tensor, Linear.apply(x, w, b, activation))
+        if not _followed(x, w, b):
+            return cast(Tensor, self.layers.linear(x, w, b, activation))
+        y = w @ x + b.unsqueeze(1)
+        return torch.relu(y) if activation == "relu" else torch.sigmoid(y) if activation == "sigmoid" else y
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         return x[start:stop]
 
-    def _remember(self, axis: NDArray[Any], key: Any, make: Any) -> Any:
-        entry = self._memo.get((id(axis), key))
-        if entry is None:
-            if len(self._memo) >= self._memo_entries:
-                self._memo.clear()
-            entry = self._memo[(id(axis), key)] = (axis, make())
-        return entry[1]
 
-    def _constant(self, value: Constant, dtype: torch.dtype = torch.float32) -> Any:
-        if isinstance(value, float):
-            return torch.tensor(value, dtype=dtype, device=self.device)
-        return self._remember(value, ("constant", dtype), lambda: torch.as_tensor(value, dtype=dtype, device=self.device))
-
-    def _axis_sines(self, axis: NDArray[np.float64], k: int, w: Tensor, weight_scale: Constant) -> tuple[Tensor, Tensor]:
-        def make() -> tuple[Tensor, Tensor]:
-            frequency = w[:, k].double() * self._constant(weight_scale, torch.float64)
-            angle = reduced(frequency.reshape(-1, 1) * torch.as_tensor(axis, device=self.device))
-            return torch.sin(angle), torch.cos(angle)
-
-        return self._remember(axis, ("sines", k, id(w)), make)  # type: ignore[no-any-return]
-
-    def _level(self, coords: Lattice, level: Level) -> PreparedLevel:
-        # Keyed by the first axis, which holds the entry alive; the others are part of the key and held by the entry itself.
-        key = ("level", level, tuple(id(axis) for axis in coords.axes))
-        return self._remember(coords.axes[0], key, lambda: prepare_level(coords, level, self.device))  # type: ignore[no-any-return]
-
-    def _sine_at_points(self, coords: Points, w: Tensor, phase: Tensor, weight_scale: Constant) -> Tensor:
-        x = coords.values if isinstance(coords.values, torch.Tensor) else torch.as_tensor(coords.values, device=self.device)
-        scale = self._constant(weight_scale, torch.float64)
-        return torch.sin(reduced((w.double() * scale.reshape(-1, 1)) @ x.T + phase.double().unsqueeze(1)))
-
-    def _features_at_points(self, coords: Points, table: Tensor, level: Level) -> Tensor:
-        if isinstance(coords.values, torch.Tensor):
-            return _differentiable_features(coords.values, table, level)
-        rows, weights = corners(coords.values, level)
-        result = torch.zeros((coords.n, table.shape[1]), device=self.device)
-        for row, weight in zip(rows, weights, strict=True):
-            picked = table.index_select(0, torch.as_tensor(row, device=self.device))
-            result = result + torch.as_tensor(weight, device=self.device)[:, None] * picked
-        return result
+def _followed(*tensors: Tensor | None) -> bool:
+    """Whether autograd is to follow an operation on these."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def reduced(angle: Tensor) -> Tensor:
-    """A float64 angle modulo 2 pi, in [-pi, pi], as float32; the gradient passes through."""
-    turns = torch.round(angle.detach() * (0.5 / math.pi))
-    return (angle - turns * (2 * math.pi)).float()
+def _tensor_points(coords: Coordinates, device: torch.device) -> Tensor:
+    """Coordinates (n, d) float64; those given as a tensor keep their graph."""
+    values: Any = coords.values if isinstance(coords, Points) else coords.points().values
+    return values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device=device)
 
 
-def _sine_by_addition(angles: list[Tensor], phase: Tensor) -> Tensor:
-    """sin(sum of per-axis angles (h, m_k) + phase) on the lattice of the axes: (h, n), differentiable in the angles."""
-    first = reduced(angles[0] + phase.double().unsqueeze(1))
-    sine, cosine = torch.sin(first), torch.cos(first)
-    for angle in angles[1:]:
-        a = reduced(angle).unsqueeze(1)
-        s, c, sine, cosine = torch.sin(a), torch.cos(a), sine.unsqueeze(2), cosine.unsqueeze(2)
-        sine, cosine = (sine * c + cosine * s).flatten(1), (cosine * c - sine * s).flatten(1)
-    return sine
-
-
-def scale_rows(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> Tensor:
-    """The last sum(widths) rows of h (f, n), group by group, times mask (g, n)."""
-    head = h[: h.shape[0] - sum(widths)]
-    return torch.cat([head, *(group * row for group, row in zip(row_groups(h, widths), mask, strict=True))])
-
-
-def _differentiable_features(points: Tensor, table: Tensor, level: Level) -> Tensor:
-    """Corner interpolation with weights that carry the gradient of the coordinates."""
+def _features_at_points(points: Tensor, table: Tensor, level: Level) -> Tensor:
+    """Corner interpolation (n, k), differentiable in the table and in the points (n, d)."""
     rows, _ = corners(points.detach().cpu().numpy(), level)
-    position = (points + 1.0) * (0.5 * level.scale) + 0.5
-    weight = (position - torch.floor(position.detach())).float()
+    x = ((points + 1.0) * 0.5).float()
+    # A float32 product is exact in float64, so this rounds once, as fma does.
+    position = (level.scale * x.double() + 0.5).float()
+    weight = position - torch.floor(position.detach())
     d = points.shape[1]
     result = torch.zeros((len(points), table.shape[1]), device=table.device)
     for corner, row in enumerate(rows):
@@ -161,6 +113,33 @@ def _differentiable_features(points: Tensor, table: Tensor, level: Level) -> Ten
     return result
 
 
+def scale_rows(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> Tensor:
+    """The last sum(widths) rows of h (f, n), group by group, times mask (g, n)."""
+    head = h[: h.shape[0] - sum(widths)]
+    return torch.cat([head, *(group * row for group, row in zip(row_groups(h, widths), mask, strict=True))])
+
+
+def layers_of(device: torch.device) -> Any:
+    """torch_fused on a CPU with Numba installed, else torch_layers."""
+    return _cpu_layers() if device.type == "cpu" else torch_layers
+
+
+@lru_cache(maxsize=1)
+def _cpu_layers() -> Any:
+    try:
+        from inrcodec.backends import torch_fused
+    except ImportError:
+        return torch_layers
+    return torch_fused
+
+
+def threads_of(device: torch.device) -> int:
+    """How many threads work best side by side on `device`: see threads.py. Plain layers cut every operation among the cores instead."""
+    if device.type != "cpu" or layers_of(device) is torch_layers:
+        return 1
+    return min(torch.get_num_threads(), MAX_THREADS)
+
+
 class TorchEngine:
     """PyTorch on one device; used for decoding without gradients."""
 
@@ -169,6 +148,9 @@ class TorchEngine:
     def __init__(self, device: torch.device) -> None:
         self.ops = TorchOps(device, memo_entries=DECODE_MEMO_ENTRIES)
         self.device = device
+
+    def crew(self) -> AbstractContextManager[Team]:
+        return team(threads_of(self.device))
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)

@@ -4,10 +4,12 @@ A fine level has far more vertices than samples per axis; there the axes before 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inrcodec.coordinates import Lattice
 from inrcodec.networks.hashgrid import AxisWeights, Level, axis_weights, block_rows, interpolation_matrix
@@ -49,24 +51,47 @@ class PreparedAxis:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedLevel:
-    """A level on one lattice: table rows of the touched block (None: the table itself), and interpolation per axis."""
+class TouchedRows:
+    """Table rows of the touched block: consecutive ones as a slice, else their numbers."""
 
-    rows: Tensor | None  # (block size,)
+    rows: slice | Tensor
+
+    def read(self, table: Tensor) -> Tensor:
+        return table[self.rows] if isinstance(self.rows, slice) else table.index_select(0, self.rows)
+
+    def add(self, table: Tensor, values: Tensor) -> None:
+        if isinstance(self.rows, slice):
+            table[self.rows] += values
+        else:
+            table.index_add_(0, self.rows, values)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedLevel:
+    """A level on one lattice: the block of the table that is touched, and interpolation per axis."""
+
+    rows: TouchedRows
     axes: tuple[PreparedAxis, ...]
     samples: tuple[int, ...]  # of the lattice
-    lattice: Lattice  # held so that the identities of its axes stay taken
 
 
 def prepare_level(lattice: Lattice, level: Level, device: torch.device) -> PreparedLevel:
     axes = [axis_weights(axis, level) for axis in lattice.axes]
-    rows = block_rows(axes, level)
     return PreparedLevel(
-        rows=None if rows is None else torch.as_tensor(rows.reshape(-1), device=device),
+        rows=_touched_rows(block_rows(axes, level), device),
         axes=(*(_prepare_axis(a, device, gather=True) for a in axes[:-1]), _prepare_axis(axes[-1], device, gather=False)),
         samples=lattice.shape,
-        lattice=lattice,
     )
+
+
+def _touched_rows(block: NDArray[np.int64] | None, device: torch.device) -> TouchedRows:
+    if block is None:
+        return TouchedRows(slice(None))
+    rows = block.reshape(-1)
+    first = int(rows[0])
+    if np.array_equal(rows, np.arange(first, first + len(rows))):
+        return TouchedRows(slice(first, first + len(rows)))
+    return TouchedRows(torch.as_tensor(rows, device=device))
 
 
 def _prepare_axis(axis: AxisWeights, device: torch.device, *, gather: bool) -> PreparedAxis:
@@ -77,34 +102,26 @@ def _prepare_axis(axis: AxisWeights, device: torch.device, *, gather: bool) -> P
     return PreparedAxis(torch.as_tensor(interpolation_matrix(axis), device=device), None, None, touched)
 
 
-class GridOnLattice(torch.autograd.Function):
+def grid_on_lattice(levels: Sequence[PreparedLevel], tables: Sequence[Tensor]) -> Tensor:
     """Features (l * k, n) of `levels` from their tables (entries, k)."""
+    k = tables[0].shape[1]
+    out = tables[0].new_empty((len(levels) * k, math.prod(levels[0].samples)))
+    for i, (level, table) in enumerate(zip(levels, tables, strict=True)):
+        block = level.rows.read(table).view(*(axis.touched for axis in level.axes), k)
+        for number, axis in enumerate(level.axes[:-1]):
+            block = axis.apply(block.movedim(number, 0)).movedim(0, number)
+        last = level.axes[-1]
+        flat = block.movedim(-1, 0).reshape(-1, last.touched)
+        torch.mm(flat, last.matrix.T, out=out[i * k : (i + 1) * k].view(-1, level.samples[-1]))  # type: ignore[union-attr]
+    return out
 
-    @staticmethod
-    def forward(ctx: Any, levels: list[PreparedLevel], *tables: Tensor) -> Tensor:
-        ctx.levels, ctx.shapes = levels, [t.shape for t in tables]
-        k = tables[0].shape[1]
-        out = tables[0].new_empty((len(levels) * k, math.prod(levels[0].samples)))
-        for i, (level, table) in enumerate(zip(levels, tables, strict=True)):
-            rows = table if level.rows is None else table.index_select(0, level.rows)
-            block = rows.view(*(axis.touched for axis in level.axes), k)
-            for number, axis in enumerate(level.axes[:-1]):
-                block = axis.apply(block.movedim(number, 0)).movedim(0, number)
-            last = level.axes[-1]
-            flat = block.movedim(-1, 0).reshape(-1, last.touched)
-            torch.mm(flat, last.matrix.T, out=out[i * k : (i + 1) * k].view(-1, level.samples[-1]))  # type: ignore[union-attr]
-        return out
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grads[0].contiguous()
-        result: list[Tensor | None] = [None]
-        for i, (level, shape) in enumerate(zip(ctx.levels, ctx.shapes, strict=True)):
-            k, last = shape[1], level.axes[-1]
-            flat = grad[i * k : (i + 1) * k].view(-1, level.samples[-1]) @ last.matrix
-            block = flat.view(k, *level.samples[:-1], last.touched).movedim(0, -1)
-            for number in reversed(range(len(level.axes) - 1)):
-                block = level.axes[number].transpose(block.movedim(number, 0)).movedim(0, number)
-            rows = block.reshape(-1, k)
-            result.append(rows if level.rows is None else rows.new_zeros(shape).index_add_(0, level.rows, rows))
-        return tuple(result)
+def grid_on_lattice_backward(levels: Sequence[PreparedLevel], grad: Tensor, tables: Sequence[Tensor]) -> None:
+    """Add the gradients, from that of the features (l * k, n), to `tables`, shaped as the levels' tables."""
+    for i, (level, table) in enumerate(zip(levels, tables, strict=True)):
+        k, last = table.shape[1], level.axes[-1]
+        flat = grad[i * k : (i + 1) * k].view(-1, level.samples[-1]) @ last.matrix  # type: ignore[operator]
+        block = flat.view(k, *level.samples[:-1], last.touched).movedim(0, -1)
+        for number in reversed(range(len(level.axes) - 1)):
+            block = level.axes[number].transpose(block.movedim(number, 0)).movedim(0, number)
+        level.rows.add(table, block.reshape(-1, k))

@@ -1,148 +1,186 @@
-"""Sine layers with hand-written gradients, in the layout (neurons, samples).
+"""Layers with hand-written gradients, in PyTorch's operations, on any device. Layout (neurons, samples).
 
-On a CPU most of a plain step's time beside its matrix products is memory traffic: here every pass over the activations is contiguous
-(a group of neurons is a block of rows, its mask one row), and gradients are formed in the buffers of the forward pass.
+A layer is a function for evaluation alone, and a pair for training: `..._forward` also returns what `..._backward` needs, and the latter
+adds the gradients of parameters to the buffers it is given and returns that of the input. Gradients are formed in the buffers of the
+forward pass, so a pass serves once. torch_fused.py has the same functions for the CPU.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
+from inrcodec.ops import Activation
+
 Tensor = torch.Tensor
+SinePair = tuple[Tensor, Tensor]  # sines and cosines (h, m) of angles
+
+
+class SavedSine(NamedTuple):
+    x: Tensor  # (k, n)
+    w: Tensor  # (h, k)
+    slope: Tensor  # (h, n), derivative of what follows by w x
+    sine: Tensor | None  # (h, n), before the mask
+    mask: Tensor | None  # (g, n)
+
+
+class SavedLattice(NamedTuple):
+    slope: Tensor
+    sine: Tensor | None  # of the masked rows
+    mask: Tensor | None
+    widths: tuple[int, ...]
+
+
+class SavedLinear(NamedTuple):
+    x: Tensor
+    w: Tensor
+    y: Tensor | None
+    activation: Activation
 
 
 def row_groups(h: Tensor, widths: tuple[int, ...]) -> list[Tensor]:
     """Views of the last sum(widths) rows of h, one per group."""
-    start = h.shape[0] - sum(widths)
-    groups = []
-    for width in widths:
-        groups.append(h[start : start + width])
-        start += width
-    return groups
+    return list(h[h.shape[0] - sum(widths) :].split(widths))
 
 
 def scale_rows_(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> None:
     """Multiply, in place, the last sum(widths) rows of h (f, n), group by group, by mask (g, n)."""
-    if len(set(widths)) == 1 and h.shape[0] == sum(widths):
-        h.view(len(widths), widths[0], -1).mul_(mask.unsqueeze(1))
-        return
     for group, row in zip(row_groups(h, widths), mask, strict=True):
         group.mul_(row)
 
 
-def sum_rows(h: Tensor, widths: tuple[int, ...]) -> Tensor:
-    """Sums over the groups of rows: (g, n)."""
-    if len(set(widths)) == 1 and h.shape[0] == sum(widths):
-        return h.view(len(widths), widths[0], -1).sum(1)
-    return torch.stack([group.sum(0) for group in row_groups(h, widths)])
+def add_row_sums(into: Tensor, h: Tensor, widths: tuple[int, ...]) -> None:
+    """Add the sums over the groups of rows to `into` (g, n)."""
+    for row, group in zip(into, row_groups(h, widths), strict=True):
+        row.add_(group.sum(0))
 
 
 def equal_widths(rows: int, mask: Tensor) -> tuple[int, ...]:
     return (rows // mask.shape[0],) * mask.shape[0]
 
 
-class MaskedSine(torch.autograd.Function):
-    """sin(omega * (w x + b)), groups of neurons scaled by a mask: x (k, n), w (h, k), b (h), omega () or (h), mask (g, n) or None."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, omega: Tensor, mask: Tensor | None) -> Tensor:
-        scaled = w * omega.reshape(-1, 1)
-        z = torch.mm(scaled, x).add_((b * omega).unsqueeze(1))
-        if not any(ctx.needs_input_grad):
-            z.sin_()
-            if mask is not None:
-                scale_rows_(z, mask, equal_widths(len(z), mask))
-            return z
-        s = torch.sin(z)
-        ctx.save_for_backward(x, scaled, omega, z, s, mask)
-        if mask is None:
-            return s
-        return torch.mul(s.view(len(mask), -1, s.shape[1]), mask.unsqueeze(1)).view(s.shape)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, scaled, omega, z, s, mask = ctx.saved_tensors
-        grad = grads[0]
-        grad_mask = None
-        if mask is None:
-            grad_z = z.cos_()
-        else:
-            if ctx.needs_input_grad[4]:
-                grad_mask = sum_rows(s.mul_(grad), equal_widths(len(s), mask))
-            grad_z = z.cos_()
-            scale_rows_(grad_z, mask, equal_widths(len(s), mask))
-        grad_z.mul_(grad)
-        grad_x = scaled.T @ grad_z if ctx.needs_input_grad[0] else None
-        grad_w = (grad_z @ x.T).mul_(omega.reshape(-1, 1))
-        return grad_x, grad_w, grad_z.sum(1).mul_(omega), None, grad_mask
+def sine_layer(x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None) -> Tensor:
+    """amplitude * sin(omega * (w x + b)), groups of neurons scaled by a mask: x (k, n), w (h, k), b, omega, amplitude (h), mask (g, n)."""
+    h = torch.mm(w, x).add_(b.unsqueeze(1)).mul_(omega.unsqueeze(1)).sin_()
+    if amplitude is not None:
+        h.mul_(amplitude.unsqueeze(1))
+    if mask is not None:
+        scale_rows_(h, mask, equal_widths(len(h), mask))
+    return h
 
 
-class SineOnLattice(torch.autograd.Function):
-    """sin(sum of per-axis angles + phase), rows scaled by a mask: `sines` holds (sin, cos) (f, m_k) per axis; frequencies frozen."""
+def sine_layer_forward(
+    x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None
+) -> tuple[Tensor, SavedSine]:
+    z = torch.mm(w, x).add_(b.unsqueeze(1)).mul_(omega.unsqueeze(1))
+    sine = torch.sin(z)
+    slope = z.cos_().mul_((omega if amplitude is None else omega * amplitude).unsqueeze(1))
+    if amplitude is not None:
+        sine.mul_(amplitude.unsqueeze(1))
+    if mask is None:
+        return sine, SavedSine(x, w, slope, None, None)
+    widths = equal_widths(len(z), mask)
+    scale_rows_(slope, mask, widths)
+    out = sine.clone()
+    scale_rows_(out, mask, widths)
+    return out, SavedSine(x, w, slope, sine, mask)
 
-    @staticmethod
-    def forward(ctx: Any, sines: list[tuple[Tensor, Tensor]], phase: Tensor, mask: Tensor | None, widths: tuple[int, ...]) -> Tensor:
-        sp, cp = torch.sin(phase).unsqueeze(1), torch.cos(phase).unsqueeze(1)
-        s, c = sines[0]
-        sine, cosine = s * cp + c * sp, c * cp - s * sp
-        for s, c in sines[1:-1]:
-            s, c = s.unsqueeze(1), c.unsqueeze(1)
-            sine, cosine = (
-                (sine.unsqueeze(2) * c + cosine.unsqueeze(2) * s).flatten(1),
-                (cosine.unsqueeze(2) * c - sine.unsqueeze(2) * s).flatten(1),
-            )
-        ctx.widths, ctx.single = widths, len(sines) == 1
-        s, c = sines[-1]
-        h = sine if ctx.single else _combine(sine, c, cosine, s)
-        if not any(ctx.needs_input_grad):
-            if mask is not None:
-                scale_rows_(h, mask, widths)
-            return h
-        unmasked = None if mask is None else h[-sum(widths) :].clone()
-        ctx.save_for_backward(sine, cosine, s, c, unmasked, mask)
-        if mask is not None:
-            scale_rows_(h, mask, widths)
-        return h
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        sine, cosine, s, c, unmasked, mask = ctx.saved_tensors
-        grad = grads[0]
-        grad_mask = None
-        slope = cosine.clone() if ctx.single else _combine(cosine, c, -sine, s)
-        if mask is not None:
-            if ctx.needs_input_grad[2]:
-                grad_mask = sum_rows(unmasked.mul_(grad[-len(unmasked) :]), ctx.widths)
-            scale_rows_(slope, mask, ctx.widths)
-        return None, slope.mul_(grad).sum(1), grad_mask, None
+def sine_layer_backward(saved: SavedSine, grad: Tensor, *, w: Tensor, b: Tensor, mask: Tensor | None, need_x: bool) -> Tensor | None:
+    """Add the gradients of parameters and mask to `w`, `b`, `mask`; return that of x."""
+    if mask is not None and saved.sine is not None:
+        add_row_sums(mask, saved.sine.mul_(grad), equal_widths(len(grad), mask))
+    dz = saved.slope.mul_(grad)
+    b.add_(dz.sum(1))
+    w.addmm_(dz, saved.x.T)
+    return torch.mm(saved.w.T, dz) if need_x else None
+
+
+def sine_on_lattice(
+    leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> Tensor:
+    """amplitude * sin(angles + phase) on a lattice, given the sines of the angles of all axes but the last (h, r) and of the last (h, m);
+    the last sum(widths) rows are scaled, group by group, by mask (g, r * m): (h, r * m)."""
+    h, _ = _sines_on_lattice(leading, last, phase, amplitude)
+    if mask is not None:
+        scale_rows_(h, mask, widths)
+    return h
+
+
+def sine_on_lattice_forward(
+    leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> tuple[Tensor, SavedLattice]:
+    h, (sine, cosine) = _sines_on_lattice(leading, last, phase, amplitude)
+    slope = _combine(cosine, last[1], -sine, last[0])
+    if mask is None:
+        return h, SavedLattice(slope, None, None, widths)
+    masked = h[len(h) - sum(widths) :].clone()
+    scale_rows_(h, mask, widths)
+    scale_rows_(slope, mask, widths)
+    return h, SavedLattice(slope, masked, mask, widths)
+
+
+def sine_on_lattice_backward(saved: SavedLattice, grad: Tensor, *, phase: Tensor, mask: Tensor | None, need_angle: bool) -> Tensor | None:
+    """Add the gradients to `phase` and `mask`; return that of the angles (h, n)."""
+    if mask is not None and saved.sine is not None:
+        add_row_sums(mask, saved.sine.mul_(grad[len(grad) - len(saved.sine) :]), saved.widths)
+    dz = saved.slope.mul_(grad)
+    phase.add_(dz.sum(1))
+    return dz if need_angle else None
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> Tensor:
+    """activation(w x + b): x (k, n), w (h, k), b (h)."""
+    y = torch.mm(w, x).add_(b.unsqueeze(1))
+    if activation == "relu":
+        y.relu_()
+    elif activation == "sigmoid":
+        y.sigmoid_()
+    return y
+
+
+def linear_forward(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> tuple[Tensor, SavedLinear]:
+    y = linear(x, w, b, activation)
+    return y, SavedLinear(x, w, None if activation == "none" else y, activation)
+
+
+def linear_backward(saved: SavedLinear, grad: Tensor, *, w: Tensor, b: Tensor, need_x: bool) -> Tensor | None:
+    """Add the gradients of the parameters to `w`, `b`; return that of x."""
+    y = saved.y
+    if y is None:
+        dz = grad
+    elif saved.activation == "relu":
+        dz = y.sign_().mul_(grad)
+    else:
+        dz = y.addcmul_(y, y, value=-1).mul_(grad)
+    b.add_(dz.sum(1))
+    w.addmm_(dz, saved.x.T)
+    return torch.mm(saved.w.T, dz) if need_x else None
+
+
+def squared_error(output: Tensor, targets: Tensor, weights: Tensor | None, start: int, factor: float) -> tuple[float | Tensor, Tensor]:
+    """Weighted sum of squares of output (c, n) - targets (c, N) from sample `start` on, and factor * weight * difference."""
+    stop = start + output.shape[1]
+    error = output - targets[:, start:stop]
+    weighted = error if weights is None else error * weights[:, start:stop]
+    return torch.dot(weighted.reshape(-1), error.reshape(-1)), weighted * factor
+
+
+def sum_sines(first: SinePair, second: SinePair) -> SinePair:
+    """Sines and cosines of the sums of angles (h, m) and (h, n), each with each: (h, m * n)."""
+    sine, cosine = first[0].unsqueeze(2), first[1].unsqueeze(2)
+    s, c = second[0].unsqueeze(1), second[1].unsqueeze(1)
+    return (sine * c + cosine * s).flatten(1), (cosine * c - sine * s).flatten(1)
+
+
+def _sines_on_lattice(leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None) -> tuple[Tensor, SinePair]:
+    """The sines of all sums (h, r * m), and those of the leading axes with phase and amplitude in them."""
+    s, c = torch.sin(phase).unsqueeze(1), torch.cos(phase).unsqueeze(1)
+    if amplitude is not None:
+        s, c = s * amplitude.unsqueeze(1), c * amplitude.unsqueeze(1)
+    sine, cosine = leading[0] * c + leading[1] * s, leading[1] * c - leading[0] * s
+    return _combine(sine, last[1], cosine, last[0]), (sine, cosine)
 
 
 def _combine(a: Tensor, c: Tensor, b: Tensor, s: Tensor) -> Tensor:
     """a c + b s as the outer product over two lattice axes: a, b (f, m0), c, s (f, m1) -> (f, m0 * m1)."""
     return torch.bmm(torch.stack([a, b], dim=2), torch.stack([c, s], dim=1)).flatten(1)
-
-
-class Linear(torch.autograd.Function):
-    """activation(w x + b): x (k, n), w (h, k), b (h); activation "none", "relu" or "sigmoid"."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, activation: str) -> Tensor:
-        y = torch.mm(w, x).add_(b.unsqueeze(1))
-        if activation == "relu":
-            y.relu_()
-        elif activation == "sigmoid":
-            y.sigmoid_()
-        ctx.activation = activation
-        ctx.save_for_backward(x, w, None if activation == "none" else y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, w, y = ctx.saved_tensors
-        grad = grads[0]
-        if ctx.activation == "relu":
-            grad = y.sign_().mul_(grad)
-        elif ctx.activation == "sigmoid":
-            grad = y.addcmul_(y, y, value=-1).mul_(grad)
-        grad_x = torch.mm(w.T, grad) if ctx.needs_input_grad[0] else None
-        return grad_x, torch.mm(grad, x.T), grad.sum(1), None

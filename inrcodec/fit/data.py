@@ -11,24 +11,41 @@ from numpy.typing import NDArray
 from inrcodec.coordinates import Lattice, sample_centres, strided
 
 Tensor = torch.Tensor
-PIECE = 8192  # samples of one pass through the trunk, forward and backward
+PIECE = 2048  # samples of one pass through the trunk, forward and backward
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Consecutive coordinates of the first axis, and the same in pieces; kept, so that an engine may know them by their identity."""
+
+    axis: NDArray[np.float64]
+    pieces: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one thread works on: rows of a batch, and which of its samples they are."""
+
+    lattice: Lattice
+    samples: slice
+    rows: Rows
+
+    def pieces(self) -> Iterator[tuple[Lattice, slice]]:
+        """Sub-lattices of about PIECE samples, and which of the part's samples they are."""
+        start = 0
+        for axis in self.rows.pieces:
+            piece = Lattice((axis, *self.lattice.axes[1:]))
+            yield piece, slice(start, start + piece.n)
+            start += piece.n
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One sub-lattice: its samples, targets and weights (c, n), and the pieces of its first axis."""
+    """One sub-lattice: targets and weights (c, n), in parts."""
 
-    lattice: Lattice
     targets: Tensor
     weights: Tensor | None
-    rows: tuple[NDArray[np.float64], ...]  # first axis, in pieces
-
-    def pieces(self) -> Iterator[tuple[Lattice, slice]]:
-        start = 0
-        for rows in self.rows:
-            part = Lattice((rows, *self.lattice.axes[1:]))
-            yield part, slice(start, start + part.n)
-            start += part.n
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +59,7 @@ class TrainingData:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     phases: tuple[tuple[NDArray[np.float64], ...], ...]  # per axis, per phase
-    rows: tuple[tuple[NDArray[np.float64], ...], ...]  # first axis: per phase, in pieces
+    rows: tuple[tuple[Rows, ...], ...]  # first axis: per phase, per part
 
     @property
     def samples(self) -> int:
@@ -52,15 +69,25 @@ class TrainingData:
     def channels(self) -> int:
         return int(self.targets.shape[0])
 
+    @property
+    def parts(self) -> int:
+        """The most parts of a batch."""
+        return max(len(rows) for rows in self.rows)
+
     def phase_indices(self) -> list[tuple[int, ...]]:
         return list(np.ndindex(*(len(p) for p in self.phases)))
 
     def batch(self, phase: tuple[int, ...]) -> Batch:
         index = (slice(None), *(slice(start, None, step) for start, step in zip(phase, self.stride, strict=True)))
-        lattice = Lattice(tuple(axis[k] for axis, k in zip(self.phases, phase, strict=True)))
         c = self.channels
         weights = None if self.weights is None else self.weights[index].reshape(c, -1)
-        return Batch(lattice, self.targets[index].reshape(c, -1), weights, self.rows[phase[0]])
+        others = tuple(axis[k] for axis, k in zip(self.phases[1:], phase[1:], strict=True))
+        parts, start = [], 0
+        for rows in self.rows[phase[0]]:
+            lattice = Lattice((rows.axis, *others))
+            parts.append(Part(lattice, slice(start, start + lattice.n), rows))
+            start += lattice.n
+        return Batch(self.targets[index].reshape(c, -1), weights, tuple(parts))
 
 
 def training_data(
@@ -70,8 +97,9 @@ def training_data(
     *,
     stride: int,
     device: torch.device,
+    parts: int = 1,
 ) -> TrainingData:
-    """Data of `values` (*axes, c) in [0, 1]; the mean of every channel goes into the offset."""
+    """Data of `values` (*axes, c) in [0, 1], a batch in `parts` at most; the mean of every channel goes into the offset."""
     shape = values.shape[:-1]
     axes = tuple(range(len(shape)))
     offset = (
@@ -89,11 +117,20 @@ def training_data(
         for m, (lo, hi), step in zip(shape, bounds, steps, strict=True)
     )
     per_row = math.prod(len(p[0]) for p in phases[1:])
-    rows = max(1, PIECE // per_row)
-    first = tuple(tuple(axis[i : i + rows].copy() for i in range(0, len(axis), rows)) for axis in phases[0])
+    first = tuple(_rows(axis, per_row, parts) for axis in phases[0])
 
     def on_device(array: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
 
     weight_tensor = None if weights is None else on_device(np.moveaxis(weights, -1, 0))
     return TrainingData(on_device(targets), weight_tensor, scale, offset, shape, steps, phases, first)
+
+
+def _rows(axis: NDArray[np.float64], per_row: int, parts: int) -> tuple[Rows, ...]:
+    """`axis` cut into `parts` of about equal length, fewer if they would be less than a piece, each cut into pieces."""
+    parts = max(1, min(parts, len(axis), len(axis) * per_row // PIECE))
+    rows = max(1, PIECE // per_row)
+    result = []
+    for part in np.array_split(axis, parts):
+        result.append(Rows(part.copy(), tuple(part[i : i + rows].copy() for i in range(0, len(part), rows))))
+    return tuple(result)

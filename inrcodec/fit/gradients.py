@@ -1,47 +1,88 @@
 """Distortion of one batch and its gradients, with the trunk run in pieces that stay in a core's cache."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
-from inrcodec.fit.data import Batch
+from inrcodec.backends.threads import Team
+from inrcodec.backends.torch import TorchOps
+from inrcodec.backends.torch_tape import Tape
+from inrcodec.fit.data import Batch, Part
+from inrcodec.fit.quantized import FlatLayout
 from inrcodec.networks.base import Network
-from inrcodec.ops import Ops
 
 Tensor = torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """What one thread needs of its own: the operations, the parameters, and the buffer of their gradients (p,)."""
+
+    ops: TorchOps
+    params: Mapping[str, Tensor]
+    grads: Tensor
+
+
+def make_lanes(
+    layout: FlatLayout, values: Tensor, grads: Tensor, frozen: Mapping[str, NDArray[Any]], device: torch.device, count: int
+) -> tuple[Lane, ...]:
+    """Lanes over the parameters `values` (p,), read where they lie; the first leaves its gradients in `grads` (p,)."""
+    constants = {name: torch.as_tensor(value, device=device) for name, value in frozen.items()}
+    lanes = []
+    for number in range(count):
+        own = grads if number == 0 else torch.zeros_like(grads)
+        params = {name: view.detach() for name, view in layout.views(values).items()}
+        for view, grad in zip(params.values(), layout.views(own).values(), strict=True):
+            view.grad = grad
+        lanes.append(Lane(TorchOps(device), {**params, **constants}, own))
+    return tuple(lanes)
+
+
 def batch_gradients(
-    ops: Ops,
-    network: Network,
-    config: Any,
-    params: Mapping[str, Tensor],
-    batch: Batch,
-    *,
-    scale: float,
-    mask_sparsity: float,
-) -> Tensor:
-    """Add the gradients of the mean squared error (of values, not of outputs) to params[...].grad; return that error.
+    lanes: Sequence[Lane], team: Team, network: Network, config: Any, batch: Batch, *, scale: float, mask_sparsity: float
+) -> float:
+    """Leave the gradients of the mean squared error (of values, not of outputs) in the first lane's grads; return that error.
 
     scale: value per unit of output. mask_sparsity: weight of mean |M| in what is differentiated (the returned error is without it).
     """
-    modulation = network.modulate(ops, config, params, batch.lattice)
-    held = None if modulation is None else modulation.detach()
-    modulation_grad = None if held is None else torch.empty_like(held)
-    total = batch.targets.new_zeros(())
-    count = batch.targets.numel()
-    for lattice, part in batch.pieces():
-        leaf = None if held is None else held[:, part].contiguous().requires_grad_()
-        output = network.trunk(ops, config, params, lattice, leaf)
-        error = output.detach() - batch.targets[:, part]
-        weighted = error if batch.weights is None else error * batch.weights[:, part]
-        total += torch.dot(weighted.reshape(-1), error.reshape(-1))
-        output.backward(weighted.mul_(2 * scale * scale / count))
-        if leaf is not None and modulation_grad is not None:
-            modulation_grad[:, part] = leaf.grad
-    if modulation is not None and modulation_grad is not None:
-        if mask_sparsity:
-            modulation_grad += mask_sparsity / modulation_grad.numel()
-        modulation.backward(modulation_grad)
-    return total * (scale * scale / count)
+
+    def run(work: tuple[Lane, Part]) -> float | Tensor:
+        lane, part = work
+        lane.grads.zero_()
+        return _part_gradients(lane, network, config, batch, part, scale=scale, mask_sparsity=mask_sparsity)
+
+    errors = team.map(run, zip(lanes, batch.parts, strict=False))
+    for lane in lanes[1 : len(batch.parts)]:
+        lanes[0].grads.add_(lane.grads)
+    return float(sum(errors)) * scale * scale / batch.targets.numel()
+
+
+def _part_gradients(
+    lane: Lane, network: Network, config: Any, batch: Batch, part: Part, *, scale: float, mask_sparsity: float
+) -> float | Tensor:
+    """Add the gradients of one part; return its sum of squared errors of outputs."""
+    total: float | Tensor = 0.0
+    factor = 2 * scale * scale / batch.targets.numel()
+    with torch.no_grad():
+        before = Tape(lane.ops)
+        modulation = network.modulate(before, config, lane.params, part.lattice)
+        modulation_grad = None if modulation is None else torch.empty_like(modulation)
+        for lattice, piece in part.pieces():
+            tape = Tape(lane.ops)
+            held = None if modulation is None else modulation[:, piece].contiguous()
+            held_grad = None if held is None else tape.watch(held)
+            output = network.trunk(tape, config, lane.params, lattice, held)
+            start = part.samples.start + piece.start
+            error, grad = lane.ops.layers.squared_error(output, batch.targets, batch.weights, start, factor)
+            total += error
+            tape.backward(output, grad)
+            if held_grad is not None and modulation_grad is not None:
+                modulation_grad[:, piece] = held_grad
+        if modulation is not None and modulation_grad is not None:
+            if mask_sparsity:
+                modulation_grad += mask_sparsity / (len(modulation) * (batch.targets.numel() // len(batch.targets)))
+            before.backward(modulation, modulation_grad)
+    return total

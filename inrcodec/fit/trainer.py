@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrcodec.backends.torch import TorchOps
+from inrcodec.backends.threads import Team, team
 from inrcodec.errors import InrError, Interrupted
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
 from inrcodec.fit.data import TrainingData
-from inrcodec.fit.gradients import batch_gradients
+from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule
@@ -73,8 +73,8 @@ def fit(data: TrainingData, plan: Plan, options: RunOptions) -> Fitted:
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
         restore(state, load_checkpoint(options.checkpoint, options.checkpoint_key), plan.schedule.scale_learning_rate)
-    with deferred_interrupt() as pressed:
-        interrupted = _run(state, layout, frozen, data, plan, options, pressed)
+    with deferred_interrupt() as pressed, team(data.parts) as threads:
+        interrupted = _run(state, layout, frozen, data, plan, options, pressed, threads)
     if interrupted:
         if options.checkpoint is not None:
             save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
@@ -91,16 +91,12 @@ def _run(
     plan: Plan,
     options: RunOptions,
     pressed: Callable[[], bool],
+    threads: Team,
 ) -> bool:
     """Run to the end and return False, or until it is told to stop and return True."""
     schedule = plan.schedule
-    ops = TorchOps(options.device)
     working = torch.empty_like(state.values)
-    params = layout.views(working)
-    grads = layout.views(state.grads)
-    for name, tensor in params.items():
-        tensor.grad = grads[name]
-    everything = {**params, **{name: torch.as_tensor(value, device=options.device) for name, value in frozen.items()}}
+    lanes = make_lanes(layout, working, state.grads, frozen, options.device, threads.size)
     bases = [schedule.learning_rate, schedule.table_learning_rate][: len(state.optimizers)]
     variance = float(data.targets.var(unbiased=False)) * data.scale**2
     begin = time.monotonic() - state.elapsed
@@ -124,15 +120,10 @@ def _run(
             step_size = torch.exp(state.log_step)
             residual = quantize_flat(layout, state.values, step_size, None if rounding else state.generator)
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
-        state.grads.zero_()
-        for tensor in params.values():
-            tensor.requires_grad_()
         batch = data.batch(_next_phase(state, data))
         distortion = batch_gradients(
-            ops, plan.network, plan.config, everything, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
+            lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
         )
-        for tensor in params.values():
-            tensor.requires_grad_(False)
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
             _apply_rate(state, layout, data, plan, working, residual, step_size)
@@ -141,10 +132,10 @@ def _run(
 
         state.step += 1
         state.elapsed = time.monotonic() - begin
-        if not _watch(state, layout, schedule, float(distortion), variance, fraction):
+        if not _watch(state, layout, schedule, distortion, variance, fraction):
             continue
         if rounding or (plan.target.lam == 0 and fraction >= schedule.round_from):
-            _keep_best(state, float(distortion), data.samples, len(data.phase_indices()))
+            _keep_best(state, distortion, data.samples, len(data.phase_indices()))
         now = time.monotonic()
         if options.progress is not None and now - reported >= REPORT_SECONDS:
             reported = now
