@@ -34,13 +34,17 @@ MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
 
 @dataclass(frozen=True)
 class Report:
-    """What an encode gave. PSNR and SSIM are of the file decoded from its bytes, at the source's bit depth."""
+    """What an encode gave, measured on the file decoded from its bytes at the source's bit depth or type.
+
+    psnr is against the full scale of codes or, of a signal of numbers, against the range of its values; max_error is in their units.
+    """
 
     arch: str
     bytes: int
     bpp: float
     psnr: float
     ssim: float | None
+    max_error: float | None
     parameters: int
     steps: int
     encode_seconds: float
@@ -174,19 +178,19 @@ def encode(
         if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER:
             break
         coarser += max(1, round(4 * math.log2(len(content) / request.size)))
-    found_psnr, found_ssim, decode_seconds = quality_measured
-    target, met = _target(request, found_psnr, len(content), bpp)
+    target, met = _target(request, quality_measured.psnr, len(content), bpp)
     parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
     report = Report(
         arch=plan.network.id,
         bytes=len(content),
         bpp=8 * len(content) / samples,
-        psnr=found_psnr,
-        ssim=found_ssim,
+        psnr=quality_measured.psnr,
+        ssim=quality_measured.ssim,
+        max_error=quality_measured.max_error,
         parameters=parameters,
         steps=fitted.steps_done,
         encode_seconds=time.monotonic() - begin,
-        decode_seconds=decode_seconds,
+        decode_seconds=quality_measured.seconds,
         target=target,
         target_met=met,
         interrupted=fitted.interrupted,
@@ -203,21 +207,22 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     """
     values = inr.decode(dtype=np.float32)
     checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
-    if not np.isfinite(values).all():
+    if np.isinf(values).any() or (inr.head["out"]["channels"][-1]["role"] != "valid" and np.isnan(values).any()):
         raise VerificationFailed("decode: expected finite values, got NaN or infinity")
     stated = {m["metric"]: m["value"] for m in inr.info["metrics"]}
     if source is None:
         checks["stated"] = stated
         return checks
     signal = source if isinstance(source, Signal) else read_signal(source, limits=limits)
-    if values.shape != signal.values.shape:
-        raise VerificationFailed(f"shape: the source is {signal.values.shape}, the file decodes to {values.shape}")
-    found, structure = _measure_values(_rounded(values, inr.bits), signal)
-    checks |= {"psnr": found, "ssim": structure, "stated": stated}
+    expected = (*(axis.n for axis in signal.axes), sum(c.role != "valid" for c in signal.channels))
+    if values.shape != expected:
+        raise VerificationFailed(f"shape: the source is {expected}, the file decodes to {values.shape}")
+    found = measure(inr, signal)
+    checks |= {"psnr": found.psnr, "ssim": found.ssim, "max_error": found.max_error, "stated": stated}
     if "psnr" not in stated:
         return checks
-    if (math.isfinite(found) and abs(found - stated["psnr"]) > 0.02) or (found < stated["psnr"] - 0.02):
-        raise VerificationFailed(f"psnr: the file states {stated['psnr']:.3f} dB, against the source it is {found:.3f} dB")
+    if (math.isfinite(found.psnr) and abs(found.psnr - stated["psnr"]) > 0.02) or (found.psnr < stated["psnr"] - 0.02):
+        raise VerificationFailed(f"psnr: the file states {stated['psnr']:.3f} dB, against the source it is {found.psnr:.3f} dB")
     return checks
 
 
@@ -231,18 +236,27 @@ def params_digest(inr: Inr) -> str:
 
 
 def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArray[np.float64]) -> dict[str, Any]:
+    channels = []
+    for c, o in zip(signal.channels, offset, strict=True):
+        channel: dict[str, Any] = {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)}
+        if signal.dtype is not None and c.role != "valid":
+            channel |= {"low": float(c.low), "high": float(c.high)}
+        channels.append(channel)
+    out: dict[str, Any] = {"channels": channels, "bits": signal.bits}
+    if signal.dtype is not None:
+        out["dtype"] = signal.dtype
     head: dict[str, Any] = {
         "kind": signal.kind,
         "level": 1,
         "axes": [{"name": a.name, "n": a.n, "lo": a.lo, "hi": a.hi} for a in signal.axes],
-        "out": {
-            "channels": [
-                {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)} for c, o in zip(signal.channels, offset, strict=True)
-            ],
-            "bits": signal.bits,
-        },
+        "out": out,
         "net": network_map(network, config),
     }
+    if signal.space is not None:
+        space = signal.space
+        head["space"] = {"spacing": list(space.spacing)}
+        head["space"] |= {} if space.affine is None else {"affine": list(space.affine)}
+        head["space"] |= {} if not space.units else {"units": space.units}
     if signal.kind == "image":
         head["color"] = {"icc": True} if signal.metadata.icc is not None else {}
     return head
@@ -273,34 +287,50 @@ def _fit_key(signal: Signal, request: dict[str, Any], seed: int) -> str:
     return digest.hexdigest()
 
 
-def _measure(content: bytes, signal: Signal, device: str) -> tuple[float, float | None, float]:
-    """PSNR, SSIM (images) and seconds of decoding `content`."""
+@dataclass(frozen=True)
+class Measured:
+    """A decoded file against its source; `seconds` of the decode."""
+
+    psnr: float
+    ssim: float | None
+    max_error: float | None
+    seconds: float
+
+
+def _measure(content: bytes, signal: Signal, device: str) -> Measured:
+    limits = replace(DEFAULT_LIMITS, output_samples=1 << 40, work=1 << 80)
+    return measure(open_inr(content, backend="torch", device=device, limits=limits), signal)
+
+
+def measure(inr: Inr, signal: Signal) -> Measured:
+    """Decode as a user would and compare with the source."""
     begin = time.monotonic()
-    inr = open_inr(content, backend="torch", device=device, limits=replace(DEFAULT_LIMITS, output_samples=1 << 40, work=1 << 80))
-    values = _rounded(inr.decode(dtype=np.float32), signal.bits)
+    decoded = inr.decode()
     seconds = time.monotonic() - begin
-    found, structure = _measure_values(values, signal)
-    return found, structure, seconds
+    kept = [k for k, c in enumerate(signal.channels) if c.role != "valid"]
+    values = signal.values[..., kept]
+    weights = None if signal.weights is None else signal.weights[..., kept]
+    if signal.dtype is None:
+        found = decoded.astype(np.float32) / np.float32(2**signal.bits - 1)
+        structure = float(measure_ssim(values, found)) if signal.kind == "image" else None
+        return Measured(measure_psnr(values, found, weights=weights), structure, None, seconds)
+    low = np.array([signal.channels[k].low for k in kept])
+    span = np.array([signal.channels[k].high for k in kept]) - low
+    # A sample taken for missing counts as wrong as can be.
+    found = np.nan_to_num((decoded.astype(np.float64) - low) / span, nan=-1.0)
+    error = np.abs(found - values) * span
+    largest = float((error if weights is None else error * weights).max())
+    return Measured(measure_psnr(values, found, weights=weights), None, largest, seconds)
 
 
-def _measure_values(values: NDArray[np.float32], signal: Signal) -> tuple[float, float | None]:
-    found = float(measure_psnr(signal.values, values, weights=signal.weights))
-    structure = float(measure_ssim(signal.values, values)) if signal.kind == "image" else None
-    return found, structure
-
-
-def _rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    peak = 2**bits - 1
-    rounded: NDArray[np.float32] = (np.floor(values * peak + 0.5) / peak).astype(np.float32)
-    return rounded
-
-
-def _metrics(measured: tuple[float, float | None, float], signal: Signal) -> bytes:
-    found, structure, _ = measured
+def _metrics(measured: Measured, signal: Signal) -> bytes:
     # An exact decode has no finite PSNR; it is stated as what one code off in every sample would be at most.
-    rows: list[dict[str, Any]] = [{"metric": "psnr", "value": min(found, 999.0), "unit": "dB", "peak": 1.0}]
-    if structure is not None:
-        rows.append({"metric": "ssim", "value": structure})
+    peak = max(c.high - c.low for c in signal.channels)
+    rows: list[dict[str, Any]] = [{"metric": "psnr", "value": min(measured.psnr, 999.0), "unit": "dB", "peak": peak}]
+    if measured.ssim is not None:
+        rows.append({"metric": "ssim", "value": measured.ssim})
+    if measured.max_error is not None:
+        rows.append({"metric": "max_error", "value": measured.max_error})
     return pack_map({"metrics": rows})
 
 

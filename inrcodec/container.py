@@ -258,19 +258,40 @@ def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
     _check_out(head["out"])
     if "color" in head:
         _check_map(head["color"], spec.COLOR_FIELDS, "HEAD.color")
+    if "space" in head:
+        _check_space(head["space"], len(head["axes"]))
     _check_tensors(head["tens"], limits)
+
+
+def _check_space(space: dict[str, Any], d: int) -> None:
+    _check_map(space, spec.SPACE_FIELDS, "HEAD.space")
+    _check_list(space["spacing"], d, d, "HEAD.space.spacing")
+    sizes = [(k + 1) ** 2 for k in range(1, d + 1)]
+    affine = space.get("affine", [0.0] * sizes[0])
+    if len(affine) not in sizes:
+        raise CorruptFile(f"HEAD.space.affine: expected {' or '.join(map(str, sizes))} numbers, got {len(affine)}")
+    if not all(type(number) is float for number in (*space["spacing"], *affine)):
+        raise CorruptFile("HEAD.space: expected floats")
 
 
 def _check_out(out: dict[str, Any]) -> None:
     _check_map(out, spec.OUT_FIELDS, "HEAD.out")
     if not 1 <= out["bits"] <= 16:
         raise CorruptFile(f"HEAD.out.bits: expected 1..16, got {out['bits']}")
+    if out.get("dtype", "uint8") not in spec.DTYPES:
+        raise CorruptFile(f"HEAD.out.dtype: expected one of {', '.join(spec.DTYPES)}, got {out['dtype']!r}")
     _check_list(out["channels"], 1, 4096, "HEAD.out.channels")
     for i, channel in enumerate(out["channels"]):
         where = f"HEAD.out.channels[{i}]"
         _check_map(channel, spec.CHANNEL_FIELDS, where)
         if channel["role"] not in spec.ROLES:
             raise CorruptFile(f"{where}.role: expected one of {', '.join(spec.ROLES)}, got {channel['role']!r}")
+        if "dtype" not in out and ("low" in channel or "high" in channel or channel["role"] == "valid"):
+            raise CorruptFile(f"{where}: expected low, high and role valid only beside HEAD.out.dtype")
+        if not channel.get("low", 0.0) < channel.get("high", 1.0):
+            raise CorruptFile(f"{where}: expected low < high, got {channel.get('low', 0.0)} and {channel.get('high', 1.0)}")
+    if out["channels"][0]["role"] == "valid" or sum(channel["role"] == "valid" for channel in out["channels"]) > 1:
+        raise CorruptFile("HEAD.out.channels: expected at most one channel of role valid, and another before it")
 
 
 def _check_tensors(entries: list[Any], limits: Limits) -> None:

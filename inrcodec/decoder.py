@@ -17,8 +17,9 @@ from inrcodec.files import write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
+from inrcodec.outputs import Outputs
 from inrcodec.signals import writer_for
-from inrcodec.signals.base import Channel, Samples
+from inrcodec.signals.base import Axis, Channel, Samples, Space, sampled_space
 from inrcodec.weights import read_network, unpack
 
 TILE_SAMPLES = 1 << 16  # samples evaluated at once; tiles are anchored to the grid, so a region has the bits of the whole
@@ -39,9 +40,7 @@ class Inr:
         self._network, self._config = read_network(container.head)
         self._params: dict[str, Array] | None = None
         self._evaluators: dict[str, Evaluate] = {}
-        channels = container.head["out"]["channels"]
-        self._scale = np.array([c["scale"] for c in channels], dtype=np.float32)
-        self._offset = np.array([c["offset"] for c in channels], dtype=np.float32)
+        self._outputs = Outputs(container.head["out"])
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -59,12 +58,22 @@ class Inr:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        return tuple(Channel(c["name"], c["role"]) for c in self.head["out"]["channels"])
+        """What is decoded, in order; a channel that only marks missing samples is not among them."""
+        return self._outputs.channels
+
+    @property
+    def space(self) -> Space | None:
+        """Where the samples lie in the world."""
+        found = self.head.get("space")
+        if found is None:
+            return None
+        affine = tuple(found["affine"]) if "affine" in found else None
+        return Space(tuple(found["spacing"]), affine, found.get("units", ""))
 
     @property
     def bits(self) -> int:
         """Bit depth of the source."""
-        return int(self.head["out"]["bits"])
+        return self._outputs.bits
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,18 +104,17 @@ class Inr:
         """Samples of the grid scaled by `scale` or of `size` samples per axis, or of a `region` of it: (*axes, c).
 
         region: one (start, stop) per axis in nominal samples. Integer codes of `bits` bits (those of the source if None; uint8 up to 8,
-        else uint16), or, with a floating `dtype`, values in [0, 1]. A grid smaller than the nominal one is averaged, not point-sampled.
+        else uint16), or, with a floating `dtype`, values in [0, 1]. Of a signal of numbers (a volume) they are these numbers, of the
+        source's type or of a floating `dtype`, NaN where the source has none. A grid smaller than the nominal one is averaged, not
+        point-sampled.
         Raises UsageError, LimitExceeded.
         """
         shape = self._target_shape(scale, size)
         window = full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
-        as_float = dtype is not None and np.issubdtype(np.dtype(dtype), np.floating)
-        if dtype is not None and not as_float:
-            raise UsageError(f"dtype: expected None or a floating type, got {np.dtype(dtype)}")
         depth = self.bits if bits is None else bits
         if not 1 <= depth <= 16:
             raise UsageError(f"bits: expected 1..16, got {depth}")
-        return self._sample(shape, window, np.dtype(dtype) if as_float else None, depth)
+        return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth)
 
     def at(self, points: Any) -> Array:
         """Values at points (n, d) in coordinates of the axes ([-1, 1] unless the file says otherwise): (n, c) float32, not clipped."""
@@ -116,7 +124,7 @@ class Inr:
         result = np.empty((coords.n, len(self.channels)), dtype=np.float32)
         for start in range(0, coords.n, TILE_SAMPLES):
             part = coords.slice(start, start + TILE_SAMPLES)
-            result[start : start + part.n] = evaluate(part) * self._scale + self._offset
+            result[start : start + part.n] = self._outputs.values(evaluate(part))
         return result
 
     def gradient(self, points: Any) -> Array:
@@ -128,7 +136,7 @@ class Inr:
         make_engine("torch", device=self._device)
         from inrcodec.backends.gradient import input_gradient
 
-        return input_gradient(self._network, self._config, self.params, coords) * self._scale[None, :, None]
+        return self._outputs.slopes(input_gradient(self._network, self._config, self.params, coords))
 
     def modulation(self, *, scale: float = 1.0) -> Array | None:
         """The learned masks on the scaled grid, (*axes, k) in [0, 1], or None for a network without."""
@@ -150,8 +158,20 @@ class Inr:
         """`decode` with what belongs to it, ready to be written."""
         codes = self.decode(scale=scale, size=size, region=region, bits=bits)
         metadata = metadata_of(self._container, strip=strip, limit=self._limits.ancillary_bytes)
+        space = self.space
+        if space is not None:
+            shape = self._target_shape(scale, size)
+            steps = [n / m for n, m in zip(self.grid_shape, shape, strict=True)]
+            window = full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
+            space = sampled_space(space, steps, [start * step for (start, _), step in zip(window, steps, strict=True)])
         return Samples(
-            kind=self.head["kind"], channels=self.channels, codes=codes, bits=self.bits if bits is None else bits, metadata=metadata
+            kind=self.head["kind"],
+            channels=self.channels,
+            codes=codes,
+            bits=self.bits if bits is None else bits,
+            axes=tuple(Axis(**axis) for axis in self.head["axes"]),
+            space=space,
+            metadata=metadata,
         )
 
     def export(
@@ -204,11 +224,7 @@ class Inr:
         return np.asarray(self.decode(region=region)[(*local, *parts[d:])])
 
     def _empty(self, key: Any) -> NDArray[Any]:
-        return np.asarray(np.broadcast_to(np.zeros((), dtype=self._code_type(self.bits)), self.shape)[key]).copy()
-
-    @staticmethod
-    def _code_type(bits: int) -> type[np.uint8] | type[np.uint16]:
-        return np.uint8 if bits <= 8 else np.uint16
+        return np.asarray(np.broadcast_to(np.zeros((), dtype=self._outputs.sample_type(self.bits, None)), self.shape)[key]).copy()
 
     def _target_shape(self, scale: float | None, size: Sequence[int] | None) -> tuple[int, ...]:
         if scale is not None and size is not None:
@@ -219,7 +235,7 @@ class Inr:
             raise UsageError(f"size: expected {len(self.grid_shape)} positive numbers of samples, got {tuple(size)}")
         return tuple(int(m) for m in size)
 
-    def _sample(self, shape: tuple[int, ...], window: Window, dtype: Any, bits: int) -> NDArray[Any]:
+    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int) -> NDArray[Any]:
         # Averaging `over` samples per axis keeps a smaller grid from aliasing.
         over = tuple(max(1, -(-n // m)) for n, m in zip(self.grid_shape, shape, strict=True))
         extent = [stop - start for start, stop in window]
@@ -227,7 +243,7 @@ class Inr:
         if samples > self._limits.output_samples:
             raise LimitExceeded(f"decode: {' x '.join(map(str, extent))} samples: expected at most {self._limits.output_samples}")
         self._check_work(samples * int(np.prod(over)))
-        result = np.empty((*extent, len(self.channels)), dtype=self._code_type(bits) if dtype is None else dtype)
+        result = np.empty((*extent, len(self.channels)), dtype=dtype)
         evaluate = self._evaluator(samples * int(np.prod(over)))
         fine_shape = tuple(m * k for m, k in zip(shape, over, strict=True))
         # Tiles of one row or column share the vectors of their axes, by identity, so that an engine can keep what belongs to them.
@@ -239,16 +255,7 @@ class Inr:
             values = _block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], over)
             source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, window, strict=True))
             place = tuple(slice(max(a, s) - s, min(b, e) - s) for (a, b), (s, e) in zip(tile, window, strict=True))
-            for channel in range(len(self.channels)):
-                plane = values[channel][source]
-                plane *= self._scale[channel]
-                plane += self._offset[channel]
-                np.clip(plane, 0.0, 1.0, out=plane)
-                if dtype is None:
-                    # Adding one half and cutting off is the rounding of the specification: values are not negative.
-                    plane *= np.float32(2**bits - 1)
-                    plane += np.float32(0.5)
-                result[place][..., channel] = plane
+            self._outputs.store(values[(slice(None), *source)], result[place], bits)
 
         with self._engine(samples * int(np.prod(over))).crew() as crew:
             crew.map(fill, tiles(shape, window, _tile_shape(shape, over)))

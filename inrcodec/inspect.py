@@ -31,6 +31,8 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
         "axes": axes,
         "channels": [dict(channel) for channel in head["out"]["channels"]],
         "bits": head["out"]["bits"],
+        "dtype": head["out"].get("dtype"),
+        "space": dict(head.get("space", {})),
         "color": dict(head.get("color", {})),
         "network": dict(head["net"]),
         "features": list(head["req"]),

@@ -31,7 +31,8 @@ METRICS = b"mTRC"  # msgpack map, "metrics": measured on the decoded file
 ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hASH")
 
 KINDS = ("image", "volume", "sdf", "audio", "video", "field")
-ROLES = ("color", "alpha", "value", "distance")
+ROLES = ("color", "alpha", "value", "distance", "valid")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")  # of samples that are numbers
 NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1")
 
 # How the bytes of a tensor are coded (HEAD.tens[i].codec).
@@ -84,6 +85,7 @@ HEAD_FIELDS = (
     Field("axes", list, True, "one map per axis, slowest first (AXIS_FIELDS)"),
     Field("out", dict, True, "what the outputs mean (OUT_FIELDS)"),
     Field("color", dict, False, "colour of an image (COLOR_FIELDS)"),
+    Field("space", dict, False, "where the samples lie in the world (SPACE_FIELDS)"),
     Field("net", dict, True, "`id` of the network and its configuration"),
     Field("tens", list, True, "one list per tensor, in DATA order (TENSOR_FIELDS)"),
     Field("opt", dict, False, "whatever readers may ignore"),
@@ -97,12 +99,22 @@ AXIS_FIELDS = (
 OUT_FIELDS = (
     Field("channels", list, True, "one map per output (CHANNEL_FIELDS)"),
     Field("bits", int, True, "bit depth M of the source: code = floor(clip(v, 0, 1) * (2^M - 1) + 0.5)"),
+    Field("dtype", str, False, "one of DTYPES: samples are numbers of this type, low + clip(v, 0, 1) * (high - low), and not codes"),
 )
 CHANNEL_FIELDS = (
     Field("name", str, True, "R, G, B, A, Y ..."),
     Field("role", str, True, "one of ROLES"),
     Field("scale", float, True, "v = scale * y + offset, y the network's output"),
     Field("offset", float, True, "see scale"),
+    Field("low", float, False, "sample of v = 0; with a dtype only, 0 if absent"),
+    Field("high", float, False, "sample of v = 1; with a dtype only, 1 if absent"),
+)
+SPACE_FIELDS = (
+    Field("spacing", list, True, "per axis the distance of neighbouring samples, floats; 0: unknown"),
+    Field(
+        "affine", list, False, "(d + 1)^2 floats, row by row: indices of the d spatial axes, in the order of axes, and 1 -> world, and 1"
+    ),
+    Field("units", str, False, "of the world: mm, m, s ..."),
 )
 COLOR_FIELDS = (
     Field("icc", bool, False, "an iCCP chunk says the colour space; sRGB otherwise"),

@@ -21,7 +21,7 @@ ORDER = (
     ("networks", "signals"),
     ("container",),
     ("weights",),
-    ("inspect",),
+    ("inspect", "outputs"),
     ("backends",),
     ("fit",),
     ("decoder",),

@@ -9,16 +9,30 @@ from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
+DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4"}
+
 
 @click.command(
     epilog="Example:  inrcodec decode photo.inr -o big.png --scale 16 --region 100,80,164,144",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("input")
-@click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .png, if that does not exist.")
+@click.option(
+    "-o",
+    "--output",
+    help="File to write, - for stdout. Default: INPUT with the suffix .png (volumes .npy, sound .wav), if that does not exist.",
+)
 @click.option("--scale", type=float, help="Samples per nominal sample and axis: 16, 0.5 ...")
-@click.option("--size", metavar="WIDTHxHEIGHT", help="Samples of the whole output instead of --scale.")
-@click.option("--region", metavar="X0,Y0,X1,Y1", help="Only this part, in pixels of the source; X1, Y1 are outside.")
+@click.option(
+    "--size",
+    metavar="WIDTHxHEIGHT",
+    help="Samples of the whole output instead of --scale; of other signals than images one number per axis, slowest first: 64x128x128.",
+)
+@click.option(
+    "--region",
+    metavar="X0,Y0,X1,Y1",
+    help="Only this part, in pixels of the source; X1, Y1 are outside. Or one start:stop per axis, slowest first: 10:20,0:64,0:64.",
+)
 @click.option("--bits", type=int, help="Bit depth of the output, 1..16. Default: that of the source.")
 @click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
@@ -50,49 +64,60 @@ def command(
     device: str,
 ) -> None:
     """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix."""
-    target = _derived(input, suffix) if output is None else output
-    form = _suffix(target, suffix)
-    overwrite = force if output is None else not no_overwrite
-    check_output(target, overwrite=overwrite, source=input)
-
     from inrcodec.decoder import open_inr
     from inrcodec.memory import keep_freed_memory
     from inrcodec.signals import writer_for
 
+    if output is not None:
+        check_output(output, overwrite=not no_overwrite, source=input)
     inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples))
+    target = _derived(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
+    form = _suffix(target, suffix)
+    overwrite = force if output is None else not no_overwrite
+    check_output(target, overwrite=overwrite, source=input)
     write = writer_for(inr.head["kind"], form)
     keep_freed_memory()
-    samples = inr.samples(scale=scale, size=_size(size), region=_region(region), bits=bits, strip=strip)
+    d = len(inr.grid_shape)
+    samples = inr.samples(scale=scale, size=_size(size, d), region=_region(region, d), bits=bits, strip=strip)
     write_output(target, write(samples, form), overwrite=overwrite)
 
 
-def _derived(name: str, suffix: str | None) -> str:
+def _derived(name: str, suffix: str) -> str:
     if name == "-":
         raise UsageError("-o: expected an output name when the input is stdin")
-    return str(Path(name).with_suffix("." + (suffix or "png").lstrip(".")))
+    return str(Path(name).with_suffix("." + suffix.lstrip(".")))
 
 
 def _suffix(target: str, suffix: str | None) -> str:
-    found = f".{suffix.lstrip('.')}" if suffix else Path(target).suffix
+    found = f".{suffix.lstrip('.')}" if suffix else "".join(Path(target).suffixes[-2:] if target.endswith(".gz") else [Path(target).suffix])
     if not found or (target == "-" and not suffix):
         raise UsageError(f"{target}: no suffix to take the format from; give --format png, for example")
     return found.lower()
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def _size(text: str | None, d: int) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise UsageError(f"--size: expected WIDTHxHEIGHT, for example 1024x768, got {text!r}")
-    return int(parts[1]), int(parts[0])
+    if len(parts) != d or not all(part.isdigit() for part in parts):
+        example = "WIDTHxHEIGHT, for example 1024x768" if d == 2 else f"{d} numbers of samples, for example {'x'.join(['64'] * d)}"
+        raise UsageError(f"--size: expected {example}, got {text!r}")
+    sizes = tuple(int(part) for part in parts)
+    return sizes[::-1] if d == 2 else sizes
 
 
-def _region(text: str | None) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _region(text: str | None, d: int) -> tuple[tuple[float, float], ...] | None:
     if text is None:
         return None
     try:
-        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+        if ":" in text:
+            pairs = [part.split(":") for part in text.split(",")]
+            region = tuple((float(start), float(stop)) for start, stop in pairs)
+        else:
+            x0, y0, x1, y1 = (float(part) for part in text.split(","))
+            region = (y0, y1), (x0, x1)
     except ValueError as error:
-        raise UsageError(f"--region: expected X0,Y0,X1,Y1, for example 100,80,164,144, got {text!r}") from error
-    return (y0, y1), (x0, x1)
+        raise UsageError(f"--region: expected X0,Y0,X1,Y1, for example 100,80,164,144, or start:stop per axis, got {text!r}") from error
+    if len(region) != d:
+        raise UsageError(f"--region: expected {d} axes, got {text!r}")
+    return region

@@ -132,6 +132,7 @@ def command(
 
 def _summary(target: str, report: "Report") -> str:
     ssim = "" if report.ssim is None else f", SSIM {report.ssim:.4f}"
+    ssim += "" if report.max_error is None else f", largest error {report.max_error:.4g}"
     return (
         f"{target}: {human_bytes(report.bytes)}, {report.bpp:.3f} bpp, PSNR {report.psnr:.2f} dB{ssim}; "
         f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s"

@@ -25,14 +25,22 @@ def table(info: dict[str, Any]) -> str:
     """The description as text for people."""
     axes = " x ".join(str(axis["n"]) for axis in info["axes"])
     names = " x ".join(axis["name"] for axis in info["axes"])
-    channels = "".join(channel["name"] for channel in info["channels"])
+    names_of_channels = [channel["name"] for channel in info["channels"]]
+    channels = "".join(names_of_channels) if info["dtype"] is None else ", ".join(names_of_channels)
+    depth = f"{info['bits']} bits" if info["dtype"] is None else info["dtype"]
     network = dict(info["network"])
     levels = network.pop("levels", [])
     lines = [
-        f"{info['kind']}  {axes} ({names}), {channels}, {info['bits']} bits  .inr {info['version']}, level {info['level']}",
+        f"{info['kind']}  {axes} ({names}), {channels}, {depth}  .inr {info['version']}, level {info['level']}",
         f"{human_bytes(info['bytes'])}, {info['bpp']:.3f} bpp, {info['parameters']} parameters, {info['macs_per_sample']} MACs per sample",
         "network   " + network.pop("id") + "  " + ", ".join(f"{key} {value}" for key, value in network.items()),
     ]
+    for channel in info["channels"]:
+        if "low" in channel:
+            lines.append(f"range     {channel['name']}  {channel['low']:g} .. {channel['high']:g}")
+    if info["space"]:
+        spacing = " x ".join(f"{step:g}" for step in info["space"]["spacing"])
+        lines.append(f"spacing   {spacing} {info['space'].get('units', '')}".rstrip())
     if levels:
         lines.append(
             "levels    " + ", ".join(f"{level['resolution']} ({level['entries']})" for level in levels) + "  vertices per axis (entries)"

@@ -144,6 +144,8 @@ def paper_config(d: int, c: int) -> SasnetConfig:
 
 def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     d = len(request.shape)
+    if d > 2:
+        return _small_sasnet_config(request, samples)
     longest = max(request.shape)
     # One vertex per sample on the finest level: the rate decides which of them survive.
     finest = _setting(request, "finest", max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1))
@@ -174,6 +176,34 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
         groups=8,
         mask_features=48,
         grid_features=1,
+        levels=levels,
+    )
+
+
+def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
+    """For volumes: smooth fields are worth far fewer bytes than their samples, so the network is small and its tables are hashed."""
+    d, longest = len(request.shape), max(request.shape)
+    width = 32 if samples <= 1 << 15 else 48
+    finest = _setting(request, "finest", max(2, longest * 3 // 8))
+    coarsest = _setting(request, "coarsest", min(6, finest))
+    entries = _setting(request, "max_entries", 1 << int(np.clip(round(math.log2(max(1, samples))) - 10, 8, 12)))
+    levels = geometric_levels(d=d, levels=_setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
+    band = int(np.clip(longest // 4, 2, 16))
+    low = max(1, band // 4)
+    return SasnetConfig(
+        in_features=d,
+        out_features=request.channels,
+        frequencies=min(len(half_lattice(band, d, 1)), 64),
+        hidden_features=width,
+        hidden_layers=2,
+        omega_0=30.0,
+        period=2.1,
+        low=low,
+        band=band,
+        bands=min(4, band - low),
+        groups=8,
+        mask_features=24,
+        grid_features=2,
         levels=levels,
     )
 

@@ -41,6 +41,10 @@ class State:
     restarts: int = 0
     distortion: float | None = None  # moving average
     bits: float | None = None  # of the last rate evaluation
+    correction: float = 1.0  # packed bits over estimated ones, when last compared
+    compared: float = 0.0  # fraction of the run at which they were
+    packed: float | None = None  # bits then
+    trend: float = 0.0  # change of the logarithm of the packed bits per run
     order: list[tuple[int, ...]] = field(default_factory=list)  # phases still to see in this cycle
     cycle_loss: list[float] = field(default_factory=list)
     good: Snapshot | None = None  # last state without signs of divergence
@@ -71,7 +75,20 @@ def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: 
     )
 
 
-PLAIN = ("step", "elapsed", "rate_factor", "restarts", "distortion", "bits", "lam", "cycle_loss")
+PLAIN = (
+    "step",
+    "elapsed",
+    "rate_factor",
+    "restarts",
+    "distortion",
+    "bits",
+    "correction",
+    "compared",
+    "packed",
+    "trend",
+    "lam",
+    "cycle_loss",
+)
 
 
 def to_saved(state: State) -> dict[str, Any]:

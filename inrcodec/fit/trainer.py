@@ -25,12 +25,16 @@ from inrcodec.fit.plan import Plan, Schedule
 from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.progress import Progress, ProgressCallback
+from inrcodec.weights import pack
 
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
 STEERING = 0.1  # how fast lam follows a size or PSNR target, per rate evaluation
 PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
+SIZE_MARGIN = 0.98  # of a size target, aimed at: the last rounding moves the size a little
+LOOK_AHEAD = 0.15  # of a run with a size target
+COMPARE_EVERY = 0.05  # of a run with a size target, between packings
 TENSOR_OVERHEAD_BITS = 8 * 45  # HEAD entry and lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -127,6 +131,8 @@ def _run(
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
             _apply_rate(state, layout, data, plan, working, residual, step_size)
+            if plan.target.size is not None and fraction >= state.compared + COMPARE_EVERY:
+                _compare_with_packed(state, layout, frozen, plan, fraction)
         for optimizer in state.optimizers:
             optimizer.step()
 
@@ -178,14 +184,28 @@ def _apply_rate(
     # The rate is evaluated every few steps only, with as many times its weight.
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
     overhead = TENSOR_OVERHEAD_BITS * len(layout.params) + GROUP_OVERHEAD_BITS * layout.groups
-    state.bits = float(r.bits) + overhead
+    state.bits = state.correction * (float(r.bits) + overhead)
     error = 0.0
     if target.size is not None:
-        error = math.log(state.bits / max(1.0, 8.0 * target.size))
+        # Where the size will be a little later: it follows lam slowly, and towards the end hardly at all.
+        error = math.log(state.bits / max(1.0, 8.0 * SIZE_MARGIN * target.size)) + state.trend * LOOK_AHEAD
     elif target.psnr is not None and state.distortion:
         error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
     if error:
         state.lam = min(1.0, max(1e-9, state.lam * math.exp(STEERING * max(-1.0, min(1.0, error)))))
+
+
+def _compare_with_packed(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float32]], plan: Plan, fraction: float) -> None:
+    """Correct the estimate of bits, which knows nothing of the entropy coder, by packing what there is."""
+    assert state.log_step is not None and state.bits is not None
+    steps = _steps_by_name(layout, state.log_step)
+    _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps)
+    packed = 8 * len(payload) + TENSOR_OVERHEAD_BITS * len(layout.params)
+    state.correction *= packed / state.bits
+    if state.packed is not None:
+        state.trend = math.log(packed / state.packed) / (fraction - state.compared)
+    state.packed = float(packed)
+    state.bits, state.compared = float(packed), fraction
 
 
 def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: float, variance: float, fraction: float) -> bool:
@@ -243,9 +263,13 @@ def _fitted(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float
     if log_step is None:
         schedule = plan.schedule
         log_step, _ = initial_scales(layout, kept.values, table_step=schedule.table_step / 8, matrix_step=schedule.matrix_step / 8)
+    steps = _steps_by_name(layout, log_step)
+    return Fitted(to_arrays(layout, kept.values), steps, frozen, state.lam, state.step, interrupted)
+
+
+def _steps_by_name(layout: FlatLayout, log_step: torch.Tensor) -> dict[str, NDArray[np.float32]]:
     step = torch.exp(log_step).cpu().numpy()
-    steps = {
+    return {
         param.name: step[start:stop].copy()
         for param, start, stop in zip(layout.params, layout.group_offsets, layout.group_offsets[1:], strict=False)
     }
-    return Fitted(to_arrays(layout, kept.values), steps, frozen, state.lam, state.step, interrupted)

@@ -1,7 +1,8 @@
 """What a signal is to the rest of the codec: samples on a lattice, and what belongs to them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,41 @@ class Axis:
 
 @dataclass(frozen=True)
 class Channel:
-    """One output: its name (R, G, B, A, Y) and role (spec.ROLES)."""
+    """One output: its name (R, G, B, A, Y, ...), its role (spec.ROLES), and the source values that 0 and 1 stand for.
+
+    Role "valid" marks a channel that is 1 where the source has a sample and 0 where it has none (NaN).
+    """
 
     name: str
     role: str
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where samples lie in the world.
+
+    spacing  per axis of the signal the distance of neighbouring samples, in `units` (seconds along t); 0 where unknown
+    affine   (d + 1, d + 1), row by row: the indices of the last d axes, the spatial ones, in array order, and 1 -> world, and 1
+    """
+
+    spacing: tuple[float, ...]
+    affine: tuple[float, ...] | None = None
+    units: str = ""
+
+
+def sampled_space(space: Space, steps: Sequence[float], first: Sequence[float]) -> Space:
+    """The space of a grid whose sample i lies, per axis, at (i + 0.5) * step + first - 0.5 in samples of the old one."""
+    spacing = tuple(s * step for s, step in zip(space.spacing, steps, strict=True))
+    if space.affine is None:
+        return replace(space, spacing=spacing)
+    d = round(math.sqrt(len(space.affine))) - 1
+    old = np.array(space.affine).reshape(d + 1, d + 1)
+    change = np.eye(d + 1)
+    change[range(d), range(d)] = steps[len(steps) - d :]
+    change[:d, d] = [0.5 * step + start - 0.5 for step, start in zip(steps[len(steps) - d :], first[len(first) - d :], strict=True)]
+    return replace(space, spacing=spacing, affine=tuple(float(number) for number in (old @ change).reshape(-1)))
 
 
 @dataclass(frozen=True)
@@ -41,7 +73,8 @@ class Signal:
 
     values   (*axes, c) float32 in [0, 1]
     weights  (*axes, c) float32 in {0, 1} or None: 0 where a sample does not matter (colour under alpha 0)
-    bits     bit depth of the source, 1..16
+    bits     bit depth of the source, 1..16; of a signal with a dtype, of its codes between low and high
+    dtype    NumPy's name of the source's samples where they are numbers and not codes of `bits` bits (volumes, sound): "int16", "float32"
     digest   SHA-256 of the source's bytes, hex
     notes    one line for each conversion a user should know of
     """
@@ -51,6 +84,8 @@ class Signal:
     channels: tuple[Channel, ...]
     values: NDArray[np.float32]
     bits: int
+    dtype: str | None = None
+    space: Space | None = None
     weights: NDArray[np.float32] | None = None
     source: str = ""
     digest: str = ""
@@ -60,12 +95,18 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Decoded samples to write: integer codes (*axes, c), uint8 (bits <= 8) or uint16, with 2^bits - 1 as the largest."""
+    """Decoded samples to write.
+
+    codes  (*axes, c): integer codes, uint8 (bits <= 8) or uint16, with 2^bits - 1 as the largest; of a signal with a dtype the numbers
+           themselves, of that dtype, NaN where the source had no sample
+    """
 
     kind: str
     channels: tuple[Channel, ...]
     codes: NDArray[Any]
     bits: int
+    axes: tuple[Axis, ...] = ()
+    space: Space | None = None
     metadata: Metadata = Metadata()
 
 
