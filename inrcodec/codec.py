@@ -29,6 +29,7 @@ from inrcodec.weights import network_map, pack
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal
 Setting = int | float | str
+PROVENANCE_BYTES = 230  # about
 MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
 
 
@@ -70,6 +71,7 @@ class Encoded:
 def encode(
     source: Source,
     *,
+    kind: str | None = None,
     quality: float | None = None,
     psnr: float | None = None,
     bpp: float | None = None,
@@ -108,7 +110,7 @@ def encode(
         raise UsageError(f"time_limit: expected a positive number of seconds, got {time_limit}")
     if resume and checkpoint is None:
         raise UsageError("resume: needs a checkpoint to resume from (--checkpoint PATH)")
-    signal = source if isinstance(source, Signal) else read_signal(source, limits=limits, strip=strip)
+    signal = source if isinstance(source, Signal) else read_signal(source, kind=kind, limits=limits, strip=strip)
     shape = tuple(axis.n for axis in signal.axes)
     samples = math.prod(shape)
     if bpp is not None and not (math.isfinite(bpp) and bpp > 0):
@@ -141,6 +143,8 @@ def encode(
         device=chosen,
         parts=threads_of(chosen),
     )
+    head = _head(signal, plan.network, plan.config, data.scale, data.offset)
+    ancillary = _metadata_chunks(signal)
     key = _fit_key(signal, asdict(request), seed)
     fitted = fit(
         data,
@@ -151,6 +155,7 @@ def encode(
             time_limit=time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=key,
+            other_bytes=_bytes_beside_payloads(plan, head, ancillary) + (0 if deterministic else PROVENANCE_BYTES),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
@@ -159,13 +164,16 @@ def encode(
     if progress is not None:
         progress(Progress("check", fitted.steps_done, fitted.steps_done, None, None, 0.0))
 
-    head = _head(signal, plan.network, plan.config, data.scale, data.offset)
-    ancillary = _metadata_chunks(signal)
     if not deterministic:
         ancillary += (Chunk(spec.PROVENANCE, pack_map(_provenance(signal, asdict(request), seed, fitted.steps_done))),)
 
+    # A little coarser is the largest tensors' steps first, then the next ones'.
+    by_size = [p.name for p in sorted(plan.network.params(plan.config), key=lambda p: -p.size) if p.trainable]
+
     def assemble(coarser: int, extra: tuple[Chunk, ...] = ()) -> bytes:
-        tensors, payload = pack(plan.network, plan.config, {**fitted.values, **fitted.frozen}, fitted.steps, coarser=coarser)
+        every, some = divmod(coarser, len(by_size))
+        values = {**fitted.values, **fitted.frozen}
+        tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some])
         codecs = {spec.CODEC_FEATURES[entry[2]] for entry in tensors}
         full = {**head, "tens": tensors, "req": sorted({*codecs, f"net.{plan.network.id}"})}
         return dump(Container(full, payload, ancillary + extra))
@@ -175,9 +183,9 @@ def encode(
     while True:
         quality_measured = _measure(assemble(coarser), signal, chosen.type)
         content = assemble(coarser, (Chunk(spec.METRICS, _metrics(quality_measured, signal)),))
-        if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER:
+        if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER * len(by_size):
             break
-        coarser += max(1, round(4 * math.log2(len(content) / request.size)))
+        coarser += max(1, round(4 * len(by_size) * math.log2(len(content) / request.size)))
     target, met = _target(request, quality_measured.psnr, len(content), bpp)
     parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
     report = Report(
@@ -213,7 +221,7 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     if source is None:
         checks["stated"] = stated
         return checks
-    signal = source if isinstance(source, Signal) else read_signal(source, limits=limits)
+    signal = source if isinstance(source, Signal) else read_signal(source, kind=inr.head["kind"], limits=limits)
     expected = (*(axis.n for axis in signal.axes), sum(c.role != "valid" for c in signal.channels))
     if values.shape != expected:
         raise VerificationFailed(f"shape: the source is {expected}, the file decodes to {values.shape}")
@@ -260,6 +268,14 @@ def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArr
     if signal.kind == "image":
         head["color"] = {"icc": True} if signal.metadata.icc is not None else {}
     return head
+
+
+def _bytes_beside_payloads(plan: Any, head: dict[str, Any], ancillary: tuple[Chunk, ...]) -> int:
+    """About what a file takes beside its tensors' payloads, without provenance."""
+    tensors = [[p.name, list(p.shape), spec.RANS, p.axis, 1 << 16] for p in plan.network.params(plan.config)]
+    metrics = Chunk(spec.METRICS, pack_map({"metrics": [{"metric": "psnr", "value": 0.1, "unit": "dB", "peak": 0.1}] * 2}))
+    full = {**head, "tens": tensors, "req": [spec.CODEC_FEATURES[spec.RANS], f"net.{plan.network.id}"]}
+    return len(dump(Container(full, b"", (*ancillary, metrics))))
 
 
 def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.outputs import Outputs
-from inrcodec.signals import writer_for
+from inrcodec.signals import side_files, writer_for
 from inrcodec.signals.base import Axis, Channel, Samples, Space, sampled_space
 from inrcodec.weights import read_network, unpack
 
@@ -187,10 +188,13 @@ class Inr:
         overwrite: bool = True,
     ) -> None:
         """Decode into a file of the format of its suffix, or of `format` (".png"), atomically."""
-        suffix = format or os.path.splitext(os.fspath(path))[1].lower()
+        name = os.fspath(path)
+        suffix = format or ("".join(Path(name).suffixes[-2:]) if name.endswith(".gz") else Path(name).suffix).lower()
         write = writer_for(self.head["kind"], suffix)
         samples = self.samples(scale=scale, size=size, region=region, bits=bits, strip=strip)
         write_atomic(path, write(samples, suffix), overwrite=overwrite)
+        for side, content in side_files(samples, name, suffix).items():
+            write_atomic(side, content, overwrite=overwrite)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:

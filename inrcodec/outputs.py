@@ -31,12 +31,13 @@ class Outputs:
 
     def sample_type(self, bits: int, dtype: Any) -> np.dtype[Any]:
         """The type of decoded samples: `dtype` if it is a floating one, else the source's, else that of codes of `bits` bits."""
-        if dtype is not None:
-            if not np.issubdtype(np.dtype(dtype), np.floating):
-                raise UsageError(f"dtype: expected None or a floating type, got {np.dtype(dtype)}")
-            return np.dtype(dtype)
-        codes: np.dtype[Any] = np.dtype(np.uint8 if bits <= 8 else np.uint16)
-        return codes if self.dtype is None else self.dtype
+        if dtype is None:
+            codes: np.dtype[Any] = np.dtype(np.uint8 if bits <= 8 else np.uint16)
+            return codes if self.dtype is None else self.dtype
+        chosen: np.dtype[Any] = np.dtype(dtype)
+        if not np.issubdtype(chosen, np.floating):
+            raise UsageError(f"dtype: expected None or a floating type, got {chosen}")
+        return chosen
 
     def store(self, values: Array, into: NDArray[Any], bits: int) -> None:
         """Turn outputs y (c, *tile), which are overwritten, into the samples `into` (*tile, channels) of a type of `sample_type`."""

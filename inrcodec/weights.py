@@ -1,7 +1,7 @@
 """Container <-> network, configuration and float32 parameters."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -41,11 +41,12 @@ def read_network(head: Mapping[str, Any]) -> tuple[Network, Any]:
 
 
 def pack(
-    network: Network, config: Any, values: Mapping[str, Array], steps: Mapping[str, Array], *, coarser: int = 0
+    network: Network, config: Any, values: Mapping[str, Array], steps: Mapping[str, Array], *, coarser: int = 0, also: Collection[str] = ()
 ) -> tuple[list[list[Any]], bytes]:
     """HEAD.tens and DATA of a network's parameters.
 
-    values[name] float32; steps[name] (groups) quantization steps of the trainable tensors, made `coarser` eighths of an octave larger.
+    values[name] float32; steps[name] (groups) quantization steps of the trainable tensors, made `coarser` eighths of an octave larger,
+    one more those of the tensors named in `also`.
     """
     entries, payloads = [], []
     for param in network.params(config):
@@ -53,7 +54,7 @@ def pack(
         if param.role == "frequency":
             codec, payload = spec.LATTICE, lattice.encode(value.astype(np.int64))
         else:
-            codec, payload = _pack_quantized(param, value, np.asarray(steps[param.name]), coarser)
+            codec, payload = _pack_quantized(param, value, np.asarray(steps[param.name]), coarser + (param.name in also))
         entries.append([param.name, list(param.shape), codec, param.axis, len(payload)])
         payloads.append(payload)
     return entries, b"".join(payloads)

@@ -208,7 +208,7 @@ def test_a_profile_of_another_colour_space_is_left_out():
 def test_more_pictures_than_one():
     frames = [from_codes(picture(1)), from_codes(255 - picture(1))]
     for form in ("GIF", "TIFF", "PNG"):
-        signal = read_signal(saved(frames[0], form, save_all=True, append_images=frames[1:]))
+        signal = read_signal(saved(frames[0], form, save_all=True, append_images=frames[1:]), kind="image")
         assert np.array_equal(codes_of(signal), picture(1))
         assert signal.notes == ("the first of 2 pictures; the others are left out",)
 

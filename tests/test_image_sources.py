@@ -50,15 +50,15 @@ def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "text.png").write_text("no picture")
     for source, words in [
         (tmp_path / "none.png", "none.png: no such file"),
-        (tmp_path, "expected a file, got a directory"),
+        (tmp_path, "DICOM"),
         (tmp_path / "empty.png", "got an empty file"),
         (tmp_path / "text.png", "text.png: expected an image .* got a file beginning with b'no pictu'"),
         ("a\0b", "not a file name"),
         (b"", "<bytes>: .* empty"),
-        (spec.INRIMAGE_SIGNATURE + b"-4#{", "this is an Inrimage volume; volumes are not supported yet"),
+        (spec.INRIMAGE_SIGNATURE + b"-4#{", "header"),
         (spec.SIGNATURE + b"rest", "already encoded"),
         (io.StringIO("text"), "binary mode"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "expected an image"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "sound"),
     ]:
         with pytest.raises(InputError, match=words) as caught:
             read_signal(source)
@@ -77,7 +77,7 @@ def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_modalities_and_writers():
-    assert [m.kind for m in MODALITIES] == ["image"]
+    assert [m.kind for m in MODALITIES] == ["image", "volume", "audio", "video"]
     assert writer_for("image", ".png") is MODALITIES[0].write
     assert accepts(b"GIF89a", ".wav") and not accepts(b"RIFF\0\0\0\0WAVE", ".png")
     for kind, suffix, words in [("image", ".txt", r"cannot write image as '.txt'; expected one of .png"), ("sound", ".png", "'sound'")]:
@@ -129,7 +129,7 @@ def test_float_arrays(dtype):
         (np.zeros((2, 2), int), "got int64"),
         (np.zeros((2, 2), complex), "got complex128"),
         (np.zeros(3), r"got \(3,\)"),
-        (np.zeros((2, 2, 5), np.uint8), r"got \(2, 2, 5\)"),
+        (np.zeros((2, 2, 2, 2, 2), np.uint8), r"2, 2"),
         (np.zeros((0, 2), np.uint8), r"got \(0, 2\)"),
     ],
 )
@@ -152,7 +152,6 @@ EXPECTED = {  # error, or shape, bits, notes
     "corrupt_idat.png": (InputError, "damaged PNG file: wrong CRC of the IDAT chunk"),
     "empty.png": (InputError, "empty file"),
     "exif_orientation_6.jpg": ((480, 320, 3), 8, ()),
-    "foreign_inrimage_skull.inr": (InputError, "Inrimage volume"),
     "grey16.png": ((512, 512, 1), 16, ()),
     "grey8.png": ((256, 384, 1), 8, ()),
     "grey_alpha.png": ((192, 256, 2), 8, ()),
@@ -173,12 +172,15 @@ EXPECTED = {  # error, or shape, bits, notes
     "truncated.jpg": (InputError, "damaged .* JPEG file: image file is truncated"),
     "truncated.png": (InputError, "truncated PNG file: it ends at byte 204194"),
 }
-NO_IMAGES = ("audio_", "mesh_", "points_", "video_", "volume_")
+OTHERS = ("audio_", "video_", "volume_", "foreign_inrimage_")  # test_audio.py, test_video.py, test_volume.py
+NO_SIGNALS = ("mesh_", "points_")
 
 
 def odd_files():
     return (
-        sorted(path.name for path in ODD.iterdir()) if ODD.is_dir() else [pytest.param("", marks=pytest.mark.skip(f"no folder {ODD.name}"))]
+        sorted(path.name for path in ODD.iterdir() if not path.name.startswith(OTHERS))
+        if ODD.is_dir()
+        else [pytest.param("", marks=pytest.mark.skip(f"no folder {ODD.name}"))]
     )
 
 
@@ -186,7 +188,7 @@ def odd_files():
 def test_odd_file(name):
     expected = EXPECTED.get(name)
     if expected is None:
-        assert name.startswith(NO_IMAGES), f"nothing says what is expected of {name}"
+        assert name.startswith(NO_SIGNALS), f"nothing says what is expected of {name}"
         expected = (InputError, "expected an image")
     if isinstance(expected[0], type) and issubclass(expected[0], errors.InrError):
         with pytest.raises(expected[0], match=expected[1]) as caught:

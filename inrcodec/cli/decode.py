@@ -66,7 +66,7 @@ def command(
     """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix."""
     from inrcodec.decoder import open_inr
     from inrcodec.memory import keep_freed_memory
-    from inrcodec.signals import writer_for
+    from inrcodec.signals import side_files, writer_for
 
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
@@ -80,6 +80,8 @@ def command(
     d = len(inr.grid_shape)
     samples = inr.samples(scale=scale, size=_size(size, d), region=_region(region, d), bits=bits, strip=strip)
     write_output(target, write(samples, form), overwrite=overwrite)
+    for name, content in side_files(samples, target, form).items() if target != "-" else ():
+        write_output(name, content, overwrite=overwrite)
 
 
 def _derived(name: str, suffix: str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.argument("input")
 @click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .inr, if that does not exist.")
+@click.option("--kind", type=click.Choice(["image", "volume", "audio", "video"]), help="What INPUT is, where its content leaves a choice.")
 @click.option("-q", "--quality", type=float, help="0..100: how much an error counts against a byte. 75 unless another target is given.")
 @click.option("--psnr", type=float, help="Target: at least this PSNR in dB.")
 @click.option("--bpp", type=float, help="Target: at most this many bits per sample.")
@@ -60,6 +61,7 @@ def command(
     said: Verbosity,
     input: str,
     output: str | None,
+    kind: str | None,
     quality: float | None,
     psnr: float | None,
     bpp: float | None,
@@ -82,7 +84,7 @@ def command(
     no_progress: bool,
     quiet: bool,
 ) -> None:
-    """Fit INPUT (an image; - for stdin) with a small network and write it as an .inr file."""
+    """Fit INPUT (image, volume, sound or video; a folder of DICOM slices; - for stdin) with a network and write it as an .inr file."""
     target = _derived(input) if output is None else output
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
@@ -97,6 +99,7 @@ def command(
     try:
         encoded = encode(
             read_source(input),
+            kind=kind,
             quality=quality,
             psnr=psnr,
             bpp=bpp,

@@ -30,12 +30,12 @@ from inrcodec.weights import pack
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
-STEERING = 0.1  # how fast lam follows a size or PSNR target, per rate evaluation
+STEERING = 40  # how fast lam follows a size or PSNR target, per run
 PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
-SIZE_MARGIN = 0.98  # of a size target, aimed at: the last rounding moves the size a little
+SIZE_MARGIN = 0.97  # of a size target, aimed at: the last rounding moves the size a little
 LOOK_AHEAD = 0.15  # of a run with a size target
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
-TENSOR_OVERHEAD_BITS = 8 * 45  # HEAD entry and lanes of one tensor
+TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
 
@@ -51,6 +51,7 @@ class RunOptions:
     checkpoint_seconds: float = 30.0
     resume: bool = False
     keep_on_interrupt: bool = False
+    other_bytes: int = 0  # of the file, beside its tensors' payloads
     progress: ProgressCallback | None = None
     stop: Callable[[], bool] | None = None  # asked before every step; True ends the run as Ctrl-C does
 
@@ -130,9 +131,9 @@ def _run(
         )
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
-            _apply_rate(state, layout, data, plan, working, residual, step_size)
+            _apply_rate(state, layout, data, plan, options, working, residual, step_size)
             if plan.target.size is not None and fraction >= state.compared + COMPARE_EVERY:
-                _compare_with_packed(state, layout, frozen, plan, fraction)
+                _compare_with_packed(state, layout, frozen, plan, options, fraction)
         for optimizer in state.optimizers:
             optimizer.step()
 
@@ -171,7 +172,14 @@ def _next_phase(state: State, data: TrainingData) -> tuple[int, ...]:
 
 
 def _apply_rate(
-    state: State, layout: FlatLayout, data: TrainingData, plan: Plan, working: torch.Tensor, residual: torch.Tensor, step_size: torch.Tensor
+    state: State,
+    layout: FlatLayout,
+    data: TrainingData,
+    plan: Plan,
+    options: RunOptions,
+    working: torch.Tensor,
+    residual: torch.Tensor,
+    step_size: torch.Tensor,
 ) -> None:
     """Add the rate's gradients, move steps and scales, and steer lam towards a target."""
     assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
@@ -184,7 +192,7 @@ def _apply_rate(
     # The rate is evaluated every few steps only, with as many times its weight.
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
     overhead = TENSOR_OVERHEAD_BITS * len(layout.params) + GROUP_OVERHEAD_BITS * layout.groups
-    state.bits = state.correction * (float(r.bits) + overhead)
+    state.bits = state.correction * (float(r.bits) + overhead) + 8 * options.other_bytes
     error = 0.0
     if target.size is not None:
         # Where the size will be a little later: it follows lam slowly, and towards the end hardly at all.
@@ -192,16 +200,20 @@ def _apply_rate(
     elif target.psnr is not None and state.distortion:
         error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
     if error:
-        state.lam = min(1.0, max(1e-9, state.lam * math.exp(STEERING * max(-1.0, min(1.0, error)))))
+        gain = min(0.5, STEERING * schedule.rate_every / schedule.steps)
+        state.lam = min(1.0, max(1e-9, state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
 
 
-def _compare_with_packed(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float32]], plan: Plan, fraction: float) -> None:
+def _compare_with_packed(
+    state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float32]], plan: Plan, options: RunOptions, fraction: float
+) -> None:
     """Correct the estimate of bits, which knows nothing of the entropy coder, by packing what there is."""
     assert state.log_step is not None and state.bits is not None
     steps = _steps_by_name(layout, state.log_step)
     _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps)
-    packed = 8 * len(payload) + TENSOR_OVERHEAD_BITS * len(layout.params)
-    state.correction *= packed / state.bits
+    other = 8 * options.other_bytes
+    packed = 8 * len(payload) + other
+    state.correction *= (packed - other) / max(1.0, state.bits - other)
     if state.packed is not None:
         state.trend = math.log(packed / state.packed) / (fraction - state.compared)
     state.packed = float(packed)

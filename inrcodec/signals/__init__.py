@@ -10,40 +10,64 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
+from inrcodec.signals import audio, image, image_write, video, volume, volume_write
 from inrcodec.signals.base import Modality, Samples, Signal
-from inrcodec.signals.image import FORMATS, accepts, image_from_array, read_image
-from inrcodec.signals.image_write import SUFFIXES, write_image
-from inrcodec.spec import INRIMAGE_SIGNATURE, SIGNATURE
+from inrcodec.spec import SIGNATURE
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | NDArray[Any]
 
+# Asked in this order, first by the content alone, then by the suffix too.
 MODALITIES: tuple[Modality, ...] = (
-    Modality("image", ("y", "x"), SUFFIXES, accepts, read_image, write_image),
+    Modality("image", ("y", "x"), image_write.SUFFIXES, image.accepts, image.read_image, image_write.write_image),
+    Modality("volume", ("z", "y", "x"), volume_write.SUFFIXES, volume.accepts, volume.read_volume, volume_write.write_volume),
+    Modality("audio", ("t",), audio.SUFFIXES, audio.accepts, audio.read_audio, audio.write_audio),
+    Modality("video", ("t", "y", "x"), video.SUFFIXES, video.accepts, video.read_video, video.write_video),
 )  # fmt: skip
-_EXPECTED = f"an image ({FORMATS})"
+_EXPECTED = f"an image ({image.FORMATS}), a volume ({volume.FORMATS}), sound ({audio.FORMATS}) or video ({video.FORMATS})"
 
 
-def read_signal(source: Source, *, limits: Limits = DEFAULT_LIMITS, strip: bool = False) -> Signal:
-    """The signal in a file (path, bytes or binary file object) or a NumPy array, known by its content, then by its suffix.
+def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEFAULT_LIMITS, strip: bool = False) -> Signal:
+    """The signal in a file (path, bytes or binary file object), a folder or a NumPy array, known by its content, then by its suffix.
 
-    `strip` leaves out EXIF and XMP, and keeps the ICC profile, which is part of what colours mean.
-    Raises InputError for what cannot be read, LimitExceeded for what is larger than `limits` allow.
+    A folder holds the slices of one DICOM series. An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
+    `kind` says which kind of signal it is to be, where the content leaves a choice. `strip` leaves out EXIF and XMP, and keeps the ICC
+    profile, which is part of what colours mean. Raises InputError for what cannot be read, LimitExceeded for what is larger than
+    `limits` allow, UsageError for an unknown kind.
     """
+    if kind is not None and kind not in (m.kind for m in MODALITIES):
+        raise UsageError(f"kind: expected one of {', '.join(m.kind for m in MODALITIES)}, got {kind}")
     if isinstance(source, np.ndarray):
-        return image_from_array(source, limits=limits)
+        return _from_array(source, kind, limits)
+    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        return volume.read_dicom_series(volume.dicom_paths(os.fspath(source)), limits=limits, strip=strip)
     data, name = _load(source)
     if not data:
         raise InputError(f"{name}: expected {_EXPECTED}, got an empty file")
-    if data.startswith(INRIMAGE_SIGNATURE):
-        raise InputError(f"{name}: this is an Inrimage volume; volumes are not supported yet, expected {_EXPECTED}")
     if data.startswith(SIGNATURE):
         raise InputError(f"{name}: this .inr is already encoded; expected {_EXPECTED}")
-    head = data[:64]
+    modality = _modality_of(data, name) if kind is None else next(m for m in MODALITIES if m.kind == kind)
+    if modality is None:
+        raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
+    return modality.read(data, name, limits=limits, strip=strip)
+
+
+def _modality_of(data: bytes, name: str) -> Modality | None:
+    # Raw samples may begin as anything; a stack and DICOM are not told by their first bytes.
+    stacked = Path(name).suffix.lower() in (".raw", ".json") or volume.is_dicom(data[:132]) or volume.is_stack(data)
     for suffix in ("", Path(name).suffix.lower()):
         for modality in MODALITIES:
-            if modality.accepts(head, suffix):
-                return modality.read(data, name, limits=limits, strip=strip)
-    raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
+            if modality.kind == "volume" if stacked else modality.accepts(data[:64], suffix):
+                return modality
+    return None
+
+
+def _from_array(array: NDArray[Any], kind: str | None, limits: Limits) -> Signal:
+    if kind not in (None, "image", "volume"):
+        raise UsageError(f"an array is read as an image or a volume, not as {kind}; give a Signal")
+    picture = array.ndim <= 2 or (array.ndim == 3 and array.shape[-1] <= 4)
+    if kind == "image" or (kind is None and picture):
+        return image.image_from_array(array, limits=limits)
+    return volume.volume_from_array(array, limits=limits)
 
 
 def writer_for(kind: str, suffix: str) -> Callable[[Samples, str], bytes]:
@@ -54,6 +78,13 @@ def writer_for(kind: str, suffix: str) -> Callable[[Samples, str], bytes]:
                 raise UsageError(f"cannot write {kind} as {suffix!r}; expected one of {' '.join(modality.suffixes)}")
             return modality.write
     raise UsageError(f"cannot write signals of kind {kind!r}; expected one of {' '.join(m.kind for m in MODALITIES)}")
+
+
+def side_files(samples: Samples, name: str, suffix: str) -> dict[str, bytes]:
+    """What has to lie beside the file `name` written with `suffix` for it to be read again, by name."""
+    if suffix != ".raw":
+        return {}
+    return {os.fspath(Path(name).with_suffix(".json")): volume_write.raw_sidecar(samples, Path(name).name)}
 
 
 def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> tuple[bytes, str]:
