@@ -115,6 +115,22 @@ def test_sound_through_the_codec(tmp_path: Path) -> None:
     assert rate == 16000 and len(samples) == 8000
 
 
+def test_a_long_sound_is_fitted_in_strides() -> None:
+    from inrcodec.signals.base import Axis, Channel, Signal
+
+    wave_form = np.sin(np.linspace(0, 40, 70_000, dtype=np.float32))[:, None] * 0.5 + 0.5
+    signal = Signal(
+        kind="audio",
+        axes=(Axis("t", 70_000),),
+        channels=(Channel("ch0", "value", -1.0, 1.0),),
+        values=wave_form,
+        bits=16,
+        dtype="float32",
+        weights=np.ones_like(wave_form),
+    )
+    assert inrcodec.open(inrcodec.encode(signal, settings={"steps": 5}, device="cpu").data).decode().shape == (70_000, 1)
+
+
 def test_video_through_the_codec(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     y, x = np.mgrid[0:16, 0:24]

@@ -80,14 +80,14 @@ class TrainingData:
     def batch(self, phase: tuple[int, ...]) -> Batch:
         index = (slice(None), *(slice(start, None, step) for start, step in zip(phase, self.stride, strict=True)))
         c = self.channels
-        weights = None if self.weights is None else self.weights[index].reshape(c, -1)
+        weights = None if self.weights is None else self.weights[index].reshape(c, -1).contiguous()
         others = tuple(axis[k] for axis, k in zip(self.phases[1:], phase[1:], strict=True))
         parts, start = [], 0
         for rows in self.rows[phase[0]]:
             lattice = Lattice((rows.axis, *others))
             parts.append(Part(lattice, slice(start, start + lattice.n), rows))
             start += lattice.n
-        return Batch(self.targets[index].reshape(c, -1), weights, tuple(parts))
+        return Batch(self.targets[index].reshape(c, -1).contiguous(), weights, tuple(parts))
 
 
 def training_data(

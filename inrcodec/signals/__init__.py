@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.signals import audio, image, image_write, video, volume, volume_write
+from inrcodec.signals import audio, image, image_write, shape, video, volume, volume_write
 from inrcodec.signals.base import Modality, Samples, Signal
 from inrcodec.spec import SIGNATURE
 
@@ -23,7 +23,7 @@ MODALITIES: tuple[Modality, ...] = (
     Modality("audio", ("t",), audio.SUFFIXES, audio.accepts, audio.read_audio, audio.write_audio),
     Modality("video", ("t", "y", "x"), video.SUFFIXES, video.accepts, video.read_video, video.write_video),
 )  # fmt: skip
-_EXPECTED = f"an image ({image.FORMATS}), a volume ({volume.FORMATS}), sound ({audio.FORMATS}) or video ({video.FORMATS})"
+_EXPECTED = "an image, a volume, sound or video"
 
 
 def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEFAULT_LIMITS, strip: bool = False) -> Signal:
@@ -46,6 +46,8 @@ def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEF
     if data.startswith(SIGNATURE):
         raise InputError(f"{name}: this .inr is already encoded; expected {_EXPECTED}")
     modality = _modality_of(data, name) if kind is None else next(m for m in MODALITIES if m.kind == kind)
+    if modality is None and shape.accepts(data[:64], Path(name).suffix.lower()):
+        raise InputError(f"{name}: expected {_EXPECTED}, got a shape, which inrcodec.signals.shape reads but encode does not take")
     if modality is None:
         raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
     return modality.read(data, name, limits=limits, strip=strip)
