@@ -148,7 +148,9 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
         return _small_sasnet_config(request, samples)
     longest = max(request.shape)
     # One vertex per sample on the finest level: the rate decides which of them survive.
-    finest = _setting(request, "finest", max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1))
+    finest = max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1)
+    # Along one axis interpolation is one matrix of all samples by all vertices.
+    finest = _setting(request, "finest", min(finest, 512) if d == 1 else finest)
     coarsest = _setting(request, "coarsest", min(8, finest))
     count = _setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
     entries = _setting(request, "max_entries", max(4096, samples + samples // 2))
