@@ -56,7 +56,7 @@ class Prepared:
                 return w.new_zeros(len(w), 1), w.new_ones(len(w), 1)
             return reduce(sum_sines, (axis(k) for k in range(coords.d - 1)))
 
-        first = self._remember((w, *coords.axes[:-1], coords.axes[0]), "leading", leading) if frozen else leading()
+        first = self._remember((w, *(coords.axes[:-1] or coords.axes)), "leading", leading) if frozen else leading()
         return first, axis(coords.d - 1)
 
     def level(self, coords: Lattice, level: Level) -> PreparedLevel:

@@ -10,7 +10,7 @@ import numpy as np
 from inrcodec.errors import UsageError
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.networks import NETWORKS
-from inrcodec.networks.hashgrid import geometric_levels
+from inrcodec.networks.hashgrid import Level, geometric_levels
 from inrcodec.networks.msa import MsaConfig
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
 from inrcodec.networks.siren import SirenConfig
@@ -161,25 +161,7 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
     # Cosines faster than the samples cannot be told apart; half of Nyquist is enough, the masks make the rest.
     band = int(np.clip(longest // 4, 2, 60))
-    low = max(1, band // 5)
-    room = len(half_lattice(band, d, 1))
-    frequencies = min(room, width)
-    return SasnetConfig(
-        in_features=d,
-        out_features=request.channels,
-        frequencies=frequencies,
-        hidden_features=width,
-        hidden_layers=2,
-        omega_0=30.0,
-        period=2.1,
-        low=low,
-        band=band,
-        bands=min(4, band - low),
-        groups=8,
-        mask_features=48,
-        grid_features=1,
-        levels=levels,
-    )
+    return _masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=1)
 
 
 def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
@@ -191,11 +173,27 @@ def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
     entries = _setting(request, "max_entries", 1 << int(np.clip(round(math.log2(max(1, samples))) - 10, 8, 12)))
     levels = geometric_levels(d=d, levels=_setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
     band = int(np.clip(longest // 4, 2, 16))
-    low = max(1, band // 4)
+    return _masked_sines(request, levels, width=width, frequencies=64, band=band, low=band // 4, mask_features=24, grid_features=2)
+
+
+def _masked_sines(
+    request: Request,
+    levels: tuple[Level, ...],
+    *,
+    width: int,
+    frequencies: int,
+    band: int,
+    low: int,
+    mask_features: int,
+    grid_features: int,
+) -> SasnetConfig:
+    """What the defaults for images and for volumes have in common; at most as many frequencies as |k| <= band has."""
+    d = len(request.shape)
+    low = max(1, low)
     return SasnetConfig(
         in_features=d,
         out_features=request.channels,
-        frequencies=min(len(half_lattice(band, d, 1)), 64),
+        frequencies=min(len(half_lattice(band, d, 1)), frequencies),
         hidden_features=width,
         hidden_layers=2,
         omega_0=30.0,
@@ -204,8 +202,8 @@ def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
         band=band,
         bands=min(4, band - low),
         groups=8,
-        mask_features=24,
-        grid_features=2,
+        mask_features=mask_features,
+        grid_features=grid_features,
         levels=levels,
     )
 
