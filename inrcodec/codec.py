@@ -23,9 +23,9 @@ from inrcodec.metrics import psnr as measure_psnr
 from inrcodec.metrics import ssim as measure_ssim
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.signals import read_signal
-from inrcodec.signals.base import Signal
+from inrcodec.signals.base import Axis, Signal
 from inrcodec.version import VERSION
-from inrcodec.weights import network_map, pack
+from inrcodec.weights import network_list, pack
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal
 Setting = int | float | str
@@ -174,8 +174,7 @@ def encode(
         every, some = divmod(coarser, len(by_size))
         values = {**fitted.values, **fitted.frozen}
         tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some])
-        codecs = {spec.CODEC_FEATURES[entry[2]] for entry in tensors}
-        full = {**head, "tens": tensors, "req": sorted({*codecs, f"net.{plan.network.id}"})}
+        full = {**head, "tens": tensors}
         return dump(Container(full, payload, ancillary + extra))
 
     # Metrics come last and are nearly constant in size; the cap holds with them inside.
@@ -256,9 +255,10 @@ def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArr
     head: dict[str, Any] = {
         "kind": signal.kind,
         "level": 1,
-        "axes": [{"name": a.name, "n": a.n, "lo": a.lo, "hi": a.hi} for a in signal.axes],
+        "req": [],
+        "axes": [_axis(a) for a in signal.axes],
         "out": out,
-        "net": network_map(network, config),
+        "net": network_list(network, config),
     }
     if signal.space is not None:
         space = signal.space
@@ -270,11 +270,16 @@ def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArr
     return head
 
 
+def _axis(axis: Axis) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": axis.name, "n": axis.n}
+    return described if (axis.lo, axis.hi) == (-1.0, 1.0) else {**described, "lo": axis.lo, "hi": axis.hi}
+
+
 def _bytes_beside_payloads(plan: Any, head: dict[str, Any], ancillary: tuple[Chunk, ...]) -> int:
     """About what a file takes beside its tensors' payloads, without provenance."""
-    tensors = [[p.name, list(p.shape), spec.RANS, p.axis, 1 << 16] for p in plan.network.params(plan.config)]
+    tensors = [[spec.RANS, 1 << 8] for _ in plan.network.params(plan.config)]
     metrics = Chunk(spec.METRICS, pack_map({"metrics": [{"metric": "psnr", "value": 0.1, "unit": "dB", "peak": 0.1}] * 2}))
-    full = {**head, "tens": tensors, "req": [spec.CODEC_FEATURES[spec.RANS], f"net.{plan.network.id}"]}
+    full = {**head, "tens": tensors}
     return len(dump(Container(full, b"", (*ancillary, metrics))))
 
 
@@ -293,7 +298,13 @@ def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:
 def _provenance(signal: Signal, request: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
     """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
     options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels")}
-    return {"writer": f"inrcodec {VERSION}", "source_sha256": signal.digest, "options": options, "seed": seed, "steps": steps}
+    return {
+        "writer": f"inrcodec {VERSION}",
+        "source_sha256": bytes.fromhex(signal.digest),
+        "options": options,
+        "seed": seed,
+        "steps": steps,
+    }
 
 
 def _fit_key(signal: Signal, request: dict[str, Any], seed: int) -> str:

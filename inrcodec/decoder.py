@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate, compile_network
-from inrcodec.container import Container, load
+from inrcodec.container import Container, borders, load
 from inrcodec.coordinates import Lattice, Points, Window, full_window, lattice, region_window, sample_centres, scaled_size, tiles
 from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
 from inrcodec.files import write_atomic
@@ -38,7 +38,7 @@ class Inr:
     ) -> None:
         self._container, self._nbytes, self._limits = container, nbytes, limits
         self._backend, self._device = backend, device
-        self._network, self._config = read_network(container.head)
+        self._network, self._config = read_network(container.head, limits)
         self._params: dict[str, Array] | None = None
         self._evaluators: dict[str, Evaluate] = {}
         self._outputs = Outputs(container.head["out"])
@@ -55,7 +55,7 @@ class Inr:
     @property
     def bounds(self) -> list[tuple[float, float]]:
         """Coordinates (lo, hi) of the borders of each axis."""
-        return [(axis["lo"], axis["hi"]) for axis in self.head["axes"]]
+        return [borders(axis) for axis in self.head["axes"]]
 
     @property
     def channels(self) -> tuple[Channel, ...]:

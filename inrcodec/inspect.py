@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from inrcodec import spec
-from inrcodec.container import Container, decompress, get, unpack_map
+from inrcodec.container import Container, borders, decompress, get, unpack_map
 from inrcodec.errors import CorruptFile
+from inrcodec.networks.base import Param, config_to_map
 from inrcodec.signals.base import Metadata
 from inrcodec.weights import read_network
 
@@ -17,11 +18,11 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
     """A JSON-ready description: kind, axes, network, every tensor with its bytes and bits per parameter, metrics, provenance."""
     head = container.head
     network, config = read_network(head)
-    axes = [dict(axis) for axis in head["axes"]]
+    axes = [{**axis, **dict(zip(("lo", "hi"), borders(axis), strict=True))} for axis in head["axes"]]
     samples = 1
     for axis in axes:
         samples *= axis["n"]
-    tensors = [_tensor(entry) for entry in head["tens"]]
+    tensors = [_tensor(param, *entry) for param, entry in zip(network.params(config), head["tens"], strict=False)]
     parameters = sum(param.size for param in network.params(config) if param.trainable)
     return {
         "schema": SCHEMA,
@@ -34,7 +35,7 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
         "dtype": head["out"].get("dtype"),
         "space": dict(head.get("space", {})),
         "color": dict(head.get("color", {})),
-        "network": dict(head["net"]),
+        "network": {"id": network.id, **config_to_map(config)},
         "features": list(head["req"]),
         "bytes": nbytes,
         "bpp": 8 * nbytes / samples,
@@ -62,7 +63,8 @@ def metrics_of(container: Container) -> list[dict[str, Any]]:
 
 def provenance_of(container: Container) -> dict[str, Any]:
     payload = get(container, spec.PROVENANCE)
-    return {} if payload is None else dict(unpack_map(payload, "pROV"))
+    content = {} if payload is None else unpack_map(payload, "pROV")
+    return {key: value.hex() if isinstance(value, bytes) else value for key, value in content.items()}
 
 
 def metadata_of(container: Container, *, strip: bool, limit: int) -> Metadata:
@@ -78,16 +80,12 @@ def to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _tensor(entry: list[Any]) -> dict[str, Any]:
-    name, shape, codec, axis, length = entry
-    size = 1
-    for m in shape:
-        size *= m
+def _tensor(param: Param, codec: int, length: int) -> dict[str, Any]:
     return {
-        "name": name,
-        "shape": list(shape),
+        "name": param.name,
+        "shape": list(param.shape),
         "codec": spec.CODEC_NAMES.get(codec, str(codec)),
-        "axis": axis,
+        "axis": param.axis,
         "bytes": length,
-        "bits_per_parameter": 8 * length / size,
+        "bits_per_parameter": 8 * length / param.size,
     }

@@ -43,15 +43,8 @@ RANS = 3  # quantized: side information, models, then rANS words
 LATTICE = 4  # a subset of the integer lattice (frequency embeddings)
 ZSTD_F32 = 5  # float32 in one zstd frame
 CODEC_NAMES = {RAW_F32: "raw-f32", RAW_INT: "raw-int", ZSTD_INT: "zstd-int", RANS: "rans", LATTICE: "lattice", ZSTD_F32: "zstd-f32"}
-CODEC_FEATURES = {
-    RAW_F32: "codec.raw.1",
-    RAW_INT: "codec.raw.1",
-    ZSTD_INT: "codec.zstd.1",
-    ZSTD_F32: "codec.zstd.1",
-    RANS: "codec.rans.1",
-    LATTICE: "codec.lattice.1",
-}
-FEATURES = tuple(sorted({*CODEC_FEATURES.values(), *(f"net.{name}" for name in NETWORK_IDS)}))
+# Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
+FEATURES: tuple[str, ...] = ()
 
 # Quantization: value = f32(symbol) * step, step = STEP_MANTISSAS[code mod 8] * 2^(code div 8), one float32 product.
 # The mantissas are 2^(i/8) rounded to float32, written as exact binary fractions of 2^23.
@@ -81,20 +74,20 @@ class Field:
 HEAD_FIELDS = (
     Field("kind", str, True, "what is coded, one of KINDS"),
     Field("level", int, True, "1: decodable by embedded decoders"),
-    Field("req", list, True, "sorted names of the features a decoder must know"),
+    Field("req", list, True, "sorted names of the features a decoder must know, beyond what this version has without"),
     Field("axes", list, True, "one map per axis, slowest first (AXIS_FIELDS)"),
     Field("out", dict, True, "what the outputs mean (OUT_FIELDS)"),
     Field("color", dict, False, "colour of an image (COLOR_FIELDS)"),
     Field("space", dict, False, "where the samples lie in the world (SPACE_FIELDS)"),
-    Field("net", dict, True, "`id` of the network and its configuration"),
-    Field("tens", list, True, "one list per tensor, in DATA order (TENSOR_FIELDS)"),
+    Field("net", list, True, "id of the network, then the values of its configuration in the order of the network's text"),
+    Field("tens", list, True, "one list per tensor of the network, in DATA order (TENSOR_FIELDS)"),
     Field("opt", dict, False, "whatever readers may ignore"),
 )
 AXIS_FIELDS = (
     Field("name", str, True, "y, x, z, t ..."),
     Field("n", int, True, "nominal number of samples"),
-    Field("lo", float, True, "coordinate of the lower border of the first sample"),
-    Field("hi", float, True, "coordinate of the upper border of the last sample"),
+    Field("lo", float, False, "coordinate of the lower border of the first sample, -1 if absent"),
+    Field("hi", float, False, "coordinate of the upper border of the last sample, 1 if absent"),
 )
 OUT_FIELDS = (
     Field("channels", list, True, "one map per output (CHANNEL_FIELDS)"),
@@ -121,9 +114,6 @@ COLOR_FIELDS = (
     Field("source", str, False, "how the source stored its samples, for information"),
 )
 TENSOR_FIELDS = (  # a list with these entries, in this order
-    Field("name", str, True, "name of the parameter"),
-    Field("shape", list, True, "its shape"),
     Field("codec", int, True, "one of CODEC_NAMES"),
-    Field("axis", int, True, "steps and models are per index of this axis; -1: one for the whole tensor"),
     Field("length", int, True, "bytes in DATA"),
 )

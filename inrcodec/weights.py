@@ -11,32 +11,38 @@ from numpy.typing import NDArray
 
 from inrcodec import entropy, lattice, spec
 from inrcodec.container import Container, decompress
-from inrcodec.errors import CorruptFile, UnsupportedFile
+from inrcodec.errors import CorruptFile, LimitExceeded, UnsupportedFile
+from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks import NETWORKS
-from inrcodec.networks.base import Array, Network, Param, config_from_map, config_to_map
+from inrcodec.networks.base import Array, Network, Param, config_from_list, config_to_list
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
 
 WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
 
-def network_map(network: Network, config: Any) -> dict[str, Any]:
+def network_list(network: Network, config: Any) -> list[Any]:
     """HEAD.net of a network."""
-    return {"id": network.id, **config_to_map(config)}
+    return [network.id, *config_to_list(config)]
 
 
-def read_network(head: Mapping[str, Any]) -> tuple[Network, Any]:
-    """The network and configuration that HEAD.net names. Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration."""
-    described = dict(head["net"])
-    name = described.pop("id", None)
+def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any]:
+    """The network and configuration that HEAD.net names.
+
+    Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration, LimitExceeded for more parameters than `limits` allow.
+    """
+    name, *described = head["net"] or [None]
     if not isinstance(name, str):
-        raise CorruptFile("HEAD.net.id: expected a network id, got " + type(name).__name__)
+        raise CorruptFile("HEAD.net: expected a network id first, got " + type(name).__name__)
     if name not in NETWORKS:
-        raise UnsupportedFile(f"HEAD.net.id: unknown network {name!r}; known: {', '.join(NETWORKS)}")
+        raise UnsupportedFile(f"HEAD.net: unknown network {name!r}; known: {', '.join(NETWORKS)}")
     network = NETWORKS[name]
-    config = config_from_map(network.config, described, "HEAD.net")
+    config = config_from_list(network.config, described, "HEAD.net")
     for key, expected, what in (("in_features", len(head["axes"]), "axes"), ("out_features", len(head["out"]["channels"]), "channels")):
         if getattr(config, key) != expected:
             raise CorruptFile(f"HEAD.net.{key}: expected {expected}, the number of {what}, got {getattr(config, key)}")
+    elements = sum(param.size for param in network.params(config))
+    if elements > limits.elements:
+        raise LimitExceeded(f"HEAD.net: expected at most {limits.elements} parameters, got {elements}")
     return network, config
 
 
@@ -55,7 +61,7 @@ def pack(
             codec, payload = spec.LATTICE, lattice.encode(value.astype(np.int64))
         else:
             codec, payload = _pack_quantized(param, value, np.asarray(steps[param.name]), coarser + (param.name in also))
-        entries.append([param.name, list(param.shape), codec, param.axis, len(payload)])
+        entries.append([codec, len(payload)])
         payloads.append(payload)
     return entries, b"".join(payloads)
 
@@ -68,11 +74,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
     if len(entries) != len(params):
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
     values, position = {}, 0
-    for param, (name, shape, codec, axis, length) in zip(params, entries, strict=True):
-        if (name, tuple(shape), axis) != (param.name, param.shape, param.axis):
-            raise CorruptFile(
-                f"HEAD.tens: expected {param.name} {param.shape} by axis {param.axis}, got {name} {tuple(shape)} by axis {axis}"
-            )
+    for param, (codec, length) in zip(params, entries, strict=True):
         payload = container.data[position : position + length]
         position += length
         values[param.name] = _unpack_tensor(param, codec, payload)

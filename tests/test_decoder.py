@@ -13,7 +13,7 @@ from inrcodec.decoder import Inr
 from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
-from inrcodec.weights import network_map, pack
+from inrcodec.weights import network_list, pack
 from tests.nets import lively_params, small_sasnet
 
 SIZE = (13, 17)
@@ -27,11 +27,11 @@ def file_bytes(size: tuple[int, int] = SIZE, bits: int = 8) -> bytes:
     head = {
         "kind": "image",
         "level": 1,
-        "req": sorted({"net.sasnet.1", "codec.lattice.1", "codec.rans.1", "codec.raw.1", "codec.zstd.1"}),
+        "req": [],
         "axes": [{"name": n, "n": m, "lo": -1.0, "hi": 1.0} for n, m in zip("yx", size, strict=True)],
         "out": {"channels": [{"name": n, "role": "color", "scale": 0.5, "offset": 0.5} for n in "RGB"], "bits": bits},
         "color": {},
-        "net": network_map(network, config),
+        "net": network_list(network, config),
         "tens": entries,
     }
     return dump(Container(head, data))
@@ -172,7 +172,7 @@ def test_limits() -> None:
         inrcodec.open(file_bytes(), limits=Limits(work=10**5)).decode()
     with pytest.raises(LimitExceeded, match="samples"):
         inrcodec.open(file_bytes()).decode(scale=1e6)
-    with pytest.raises(LimitExceeded, match="elements"):
+    with pytest.raises(LimitExceeded, match="parameters"):
         inrcodec.open(file_bytes(), limits=Limits(elements=100))
 
 

@@ -9,9 +9,10 @@ from inrcodec import spec
 from inrcodec.backends.numpy import NumpyOps
 from inrcodec.container import Container
 from inrcodec.coordinates import Points
-from inrcodec.errors import CorruptFile, InrError, UnsupportedFile
+from inrcodec.errors import CorruptFile, InrError, LimitExceeded, UnsupportedFile
+from inrcodec.limits import Limits
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
-from inrcodec.weights import network_map, pack, read_network, unpack
+from inrcodec.weights import network_list, pack, read_network, unpack
 from tests.nets import lively_params, name_of, small_networks
 
 
@@ -21,7 +22,7 @@ def packed(case: tuple, coarser: int = 0, step: float = 0.01) -> tuple[Container
     steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, step, np.float32) for p in network.params(config) if p.trainable}
     entries, data = pack(network, config, values, steps, coarser=coarser)
     axes, channels = [{}] * config.in_features, [{}] * config.out_features
-    head = {"net": network_map(network, config), "tens": entries, "axes": axes, "out": {"channels": channels}}
+    head = {"net": network_list(network, config), "tens": entries, "axes": axes, "out": {"channels": channels}}
     return Container(head, data), values, steps
 
 
@@ -46,26 +47,22 @@ def test_every_codec_of_a_tensor_is_understood() -> None:
     entries = [list(entry) for entry in container.head["tens"]]
     payloads, position = [], 0
     for entry, param in zip(entries, network.params(config), strict=True):
-        payload = container.data[position : position + entry[4]]
-        position += entry[4]
+        payload = container.data[position : position + entry[1]]
+        position += entry[1]
         if param.role != "frequency":
             payload = expected[param.name].astype("<f4").tobytes()
-            entry[2] = spec.RAW_F32
-        entry[4] = len(payload)
+            entry[0] = spec.RAW_F32
+        entry[1] = len(payload)
         payloads.append(payload)
     found = unpack(Container({**container.head, "tens": entries}, b"".join(payloads)))[2]
     assert all(found[name].tobytes() == value.tobytes() for name, value in expected.items())
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "message"),
-    [(0, "other", "expected phase"), (1, [7], "expected phase"), (3, 0, "by axis 0"), (2, spec.LATTICE, "frequency embedding")],
-)
-def test_tensors_must_be_those_of_the_network(place: int, value: object, message: str) -> None:
+def test_a_lattice_is_for_frequencies_only() -> None:
     container, _, _ = packed(small_networks()[0])
     entries = [list(entry) for entry in container.head["tens"]]
-    entries[1][place] = value
-    with pytest.raises(CorruptFile, match=message):
+    entries[1][0] = spec.LATTICE
+    with pytest.raises(CorruptFile, match="frequency embedding"):
         unpack(Container({**container.head, "tens": entries}, container.data))
 
 
@@ -77,17 +74,25 @@ def test_a_missing_tensor_is_corrupt() -> None:
 
 def test_unknown_network_and_missing_id() -> None:
     with pytest.raises(UnsupportedFile, match="unknown network 'sasnet.99'"):
-        read_network({"net": {"id": "sasnet.99"}})
-    with pytest.raises(CorruptFile, match=r"HEAD.net.id"):
-        read_network({"net": {}})
+        read_network({"net": ["sasnet.99"]})
+    for missing in ([], [7]):
+        with pytest.raises(CorruptFile, match="HEAD.net: expected a network id first"):
+            read_network({"net": missing})
+
+
+def test_more_parameters_than_the_limit_are_refused_before_they_are_made() -> None:
+    container, _, _ = packed(small_networks()[0])
+    with pytest.raises(LimitExceeded, match=r"HEAD.net: expected at most 10 parameters, got \d+"):
+        read_network(container.head, Limits(elements=10))
 
 
 def test_nan_in_raw_floats_is_corrupt() -> None:
-    container, _, _ = packed(small_networks()[3])
+    network, config = small_networks()[3]
+    container, _, _ = packed((network, config))
     entries = [list(entry) for entry in container.head["tens"]]
-    first = np.full(entries[0][1], np.nan, "<f4").tobytes()
-    data = first + container.data[entries[0][4] :]
-    entries[0][2], entries[0][4] = spec.RAW_F32, len(first)
+    first = np.full(network.params(config)[0].shape, np.nan, "<f4").tobytes()
+    data = first + container.data[entries[0][1] :]
+    entries[0][:] = spec.RAW_F32, len(first)
     with pytest.raises(CorruptFile, match="finite"):
         unpack(Container({**container.head, "tens": entries}, data))
 

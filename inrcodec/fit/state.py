@@ -44,6 +44,7 @@ class State:
     correction: float = 1.0  # packed bits over estimated ones, when last compared
     compared: float = 0.0  # fraction of the run at which they were
     packed: float | None = None  # bits then
+    snapped: bool = False  # steps are those of the file and no longer learned
     trend: float = 0.0  # change of the logarithm of the packed bits per run
     order: list[tuple[int, ...]] = field(default_factory=list)  # phases still to see in this cycle
     cycle_loss: list[float] = field(default_factory=list)
@@ -85,6 +86,7 @@ PLAIN = (
     "correction",
     "compared",
     "packed",
+    "snapped",
     "trend",
     "lam",
     "cycle_loss",

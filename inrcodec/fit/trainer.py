@@ -25,6 +25,7 @@ from inrcodec.fit.plan import Plan, Schedule
 from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.progress import Progress, ProgressCallback
+from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import pack
 
 GUARD_EVERY = 25  # steps between looks for divergence
@@ -35,6 +36,7 @@ PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the l
 SIZE_MARGIN = 0.97  # of a size target, aimed at: the last rounding moves the size a little
 LOOK_AHEAD = 0.15  # of a run with a size target
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
+RATE_SLOPE = 1.5  # lam that goes with a size is about this times distortion over rate: D falls as R^-1.5 on smooth fields
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -115,7 +117,11 @@ def _run(
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
+            if plan.target.size is not None and state.distortion:
+                state.lam = RATE_SLOPE * state.distortion * data.samples / max(1, 8 * (plan.target.size - options.other_bytes))
         rounding = state.log_step is not None and fraction >= schedule.round_from
+        if rounding and not state.snapped:
+            _snap_steps(state)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 
         residual = step_size = None
@@ -186,7 +192,8 @@ def _apply_rate(
     schedule, target = plan.schedule, plan.target
     weight = state.lam / data.samples
     r = rate(layout, working, state.log_step, state.log_scale)
-    state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
+    if not state.snapped:
+        state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
     state.log_scale.grad = weight * r.grad_log_scale
     state.scale_optimizer.step()
     # The rate is evaluated every few steps only, with as many times its weight.
@@ -202,6 +209,15 @@ def _apply_rate(
     if error:
         gain = min(0.5, STEERING * schedule.rate_every / schedule.steps)
         state.lam = min(1.0, max(1e-9, state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
+
+
+def _snap_steps(state: State) -> None:
+    """From here on values are rounded as the file rounds them: steps are those it can hold, and stay."""
+    assert state.log_step is not None
+    codes = nearest_step_codes(torch.exp(state.log_step).cpu().numpy())
+    state.log_step.copy_(torch.log(torch.as_tensor(steps(codes), device=state.log_step.device)))
+    state.log_step.grad = None
+    state.snapped = True
 
 
 def _compare_with_packed(

@@ -59,34 +59,38 @@ class Network:
         return self.trunk(ops, cfg, p, coords, self.modulate(ops, cfg, p, coords))
 
 
+def config_to_list(config: Any) -> list[Any]:
+    """A frozen configuration dataclass as the list of its fields' values; nested dataclasses and tuples become lists."""
+    return [_plain(getattr(config, f.name)) for f in fields(config)]
+
+
 def config_to_map(config: Any) -> dict[str, Any]:
-    """A frozen configuration dataclass as a msgpack map; nested dataclasses become maps, tuples lists."""
-    return {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
+    """The same with the fields' names, for people."""
+    return {f.name: _named(getattr(config, f.name)) for f in fields(config)}
 
 
-def config_from_map(cls: type, value: Any, where: str) -> Any:
-    """The inverse of `config_to_map`, strict: unknown, missing or ill-typed keys raise CorruptFile."""
-    if not isinstance(value, dict):
-        raise CorruptFile(f"{where}: expected a map, got {type(value).__name__}")
-    known = {f.name: f.type for f in fields(cls)}
-    for key in value:
-        if key not in known:
-            raise CorruptFile(f"{where}: unknown key {key!r}")
-    for key in known:
-        if key not in value:
-            raise CorruptFile(f"{where}: key {key!r} is missing")
+def config_from_list(cls: type, value: Any, where: str) -> Any:
+    """The inverse of `config_to_list`, strict: a wrong number of values, wrong types and values out of range raise CorruptFile."""
+    known = fields(cls)
+    if not isinstance(value, list) or len(value) != len(known):
+        got = f"{len(value)} values" if isinstance(value, list) else type(value).__name__
+        raise CorruptFile(f"{where}: expected a list of {len(known)} values ({', '.join(f.name for f in known)}), got {got}")
     try:
-        return cls(**{key: _typed(kind, value[key], f"{where}.{key}") for key, kind in known.items()})
+        return cls(*(_typed(f.type, item, f"{where}.{f.name}") for f, item in zip(known, value, strict=True)))
     except ValueError as error:
         raise CorruptFile(f"{where}: {error}") from error
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
+        return config_to_list(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _named(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
         return config_to_map(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+    return [_named(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
@@ -95,7 +99,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
             raise CorruptFile(f"{where}: expected a list, got {type(value).__name__}")
         return tuple(_typed(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hasattr(kind, "__dataclass_fields__"):
-        return config_from_map(kind, value, where)
+        return config_from_list(kind, value, where)
     if type(value) is not kind:
         raise CorruptFile(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
     return value
