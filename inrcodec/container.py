@@ -212,9 +212,9 @@ def _packed(value: Any, depth: int) -> bytes:
             raise ValueError("expected text as keys")
         items = sorted(value.items(), key=lambda item: item[0].encode())
         parts = [_packed(key, depth) + _packed(item, depth + 1) for key, item in items]
-        return msgpack.Packer().pack_map_header(len(parts)) + b"".join(parts)
+        return bytes(msgpack.Packer().pack_map_header(len(parts))) + b"".join(parts)
     if isinstance(value, list | tuple):
-        return msgpack.Packer().pack_array_header(len(value)) + b"".join(_packed(item, depth + 1) for item in value)
+        return bytes(msgpack.Packer().pack_array_header(len(value))) + b"".join(_packed(item, depth + 1) for item in value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("expected finite numbers, got NaN or infinity")
