@@ -42,7 +42,16 @@ ZSTD_INT = 2  # quantized: side information, then the same in one zstd frame
 RANS = 3  # quantized: side information, models, then rANS words
 LATTICE = 4  # a subset of the integer lattice (frequency embeddings)
 ZSTD_F32 = 5  # float32 in one zstd frame
-CODEC_NAMES = {RAW_F32: "raw-f32", RAW_INT: "raw-int", ZSTD_INT: "zstd-int", RANS: "rans", LATTICE: "lattice", ZSTD_F32: "zstd-f32"}
+RANS_SHARED = 6  # quantized: one model for all groups; step codes, as differences, and symbols in one rANS stream
+CODEC_NAMES = {
+    RAW_F32: "raw-f32",
+    RAW_INT: "raw-int",
+    ZSTD_INT: "zstd-int",
+    RANS: "rans",
+    LATTICE: "lattice",
+    ZSTD_F32: "zstd-f32",
+    RANS_SHARED: "rans-shared",
+}
 # Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
 FEATURES: tuple[str, ...] = ()
 

@@ -100,6 +100,7 @@ def _pack_quantized(param: Param, value: Array, steps: NDArray[Any], coarser: in
     plain = _plain_symbols(symbols)
     candidates = [
         (spec.RANS, side + _rans_payload(param, symbols)),
+        (spec.RANS_SHARED, _shared_payload(codes, symbols)),
         (spec.ZSTD_INT, side + plain[:1] + zstandard.ZstdCompressor(level=19).compress(plain[1:])),
         (spec.RAW_INT, side + plain),
     ]
@@ -120,6 +121,32 @@ def _rans_payload(param: Param, symbols: NDArray[np.int32]) -> bytes:
     return b"".join(struct.pack("BB", *model) for model in models) + entropy.encode(flat, groups, models)
 
 
+def _shared_payload(codes: NDArray[np.int8], symbols: NDArray[np.int32]) -> bytes:
+    base = int(np.median(codes))
+    parts = [codes.astype(np.int32) - base, symbols.reshape(-1)]
+    models = [entropy.best_model(part) for part in parts]
+    stream = entropy.encode(np.concatenate(parts), _shared_ids(len(codes), symbols.size), models)
+    return struct.pack("bBBBB", base, *models[0], *models[1]) + stream
+
+
+def _shared_ids(groups: int, size: int) -> NDArray[np.int64]:
+    """The model of every number of a rans-shared stream: step codes, then symbols."""
+    return np.repeat(np.arange(2), (groups, size))
+
+
+def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Step codes and symbols."""
+    if len(payload) < 5:
+        raise CorruptFile(f"{param.name}: expected a step code and two symbol models, got {len(payload)} bytes")
+    base, *models = struct.unpack_from("bBBBB", payload)
+    groups = _groups(param)
+    found = entropy.decode(payload[5:], _shared_ids(groups, param.size), [(models[0], models[1]), (models[2], models[3])])
+    codes = base + found[:groups].astype(np.int64)
+    if not (spec.STEP_CODE_MIN <= codes.min() and codes.max() <= spec.STEP_CODE_MAX):
+        raise CorruptFile(f"{param.name}: step codes: expected {spec.STEP_CODE_MIN}..{spec.STEP_CODE_MAX}, got {codes.min()}..{codes.max()}")
+    return codes, found[groups:]
+
+
 def _unpack_tensor(param: Param, codec: int, payload: bytes) -> Array:
     size = param.size
     if codec == spec.LATTICE:
@@ -133,6 +160,9 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes) -> Array:
         if not np.isfinite(values).all():
             raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
         return values
+    if codec == spec.RANS_SHARED:
+        shared, symbols = _unpack_shared(param, payload)
+        return dequantize(symbols.reshape(param.shape), shared, param.axis)
     groups = _groups(param)
     if len(payload) < groups:
         raise CorruptFile(f"{param.name}: expected {groups} step codes, got {len(payload)} bytes")
