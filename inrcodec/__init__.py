@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from inrcodec.decoder import Inr
     from inrcodec.decoder import open_inr as open
     from inrcodec.limits import Limits
+    from inrcodec.signals.field import field_signal
 
-__all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "open"]
+__all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "field_signal", "open"]
 
 
 def __getattr__(name: str) -> Any:
@@ -35,4 +36,8 @@ def __getattr__(name: str) -> Any:
         from inrcodec.limits import Limits
 
         return Limits
+    if name == "field_signal":
+        from inrcodec.signals.field import field_signal
+
+        return field_signal
     raise AttributeError(f"module 'inrcodec' has no attribute {name!r}")

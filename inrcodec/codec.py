@@ -24,6 +24,7 @@ from inrcodec.metrics import ssim as measure_ssim
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Axis, Signal
+from inrcodec.validity import encode as encode_missing
 from inrcodec.version import VERSION
 from inrcodec.weights import network_list, pack
 
@@ -86,6 +87,8 @@ def encode(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     strip: bool = False,
+    frames: int | None = None,
+    rate: float | None = None,
     on_interrupt: str = "discard",
     deterministic: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -94,7 +97,8 @@ def encode(
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
     At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
-    report.target_met; the file is still the best one found. time_limit: seconds for the fit. Raises InputError, UsageError, LimitExceeded,
+    report.target_met; the file is still the best one found. time_limit: seconds for the fit.
+    frames, rate: as for `read_signal`. Raises InputError, UsageError, LimitExceeded,
     BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import Request, make_plan
@@ -110,7 +114,7 @@ def encode(
         raise UsageError(f"time_limit: expected a positive number of seconds, got {time_limit}")
     if resume and checkpoint is None:
         raise UsageError("resume: needs a checkpoint to resume from (--checkpoint PATH)")
-    signal = source if isinstance(source, Signal) else read_signal(source, kind=kind, limits=limits, strip=strip)
+    signal = source if isinstance(source, Signal) else read_signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate)
     shape = tuple(axis.n for axis in signal.axes)
     samples = math.prod(shape)
     if bpp is not None and not (math.isfinite(bpp) and bpp > 0):
@@ -118,6 +122,7 @@ def encode(
     request = Request(
         shape=shape,
         channels=len(signal.channels),
+        kind=signal.kind,
         quality=quality,
         psnr=psnr,
         size=size if bpp is None else max(64, int(bpp * samples / 8)),
@@ -143,6 +148,7 @@ def encode(
         device=chosen,
         parts=threads_of(chosen),
     )
+    masks = [] if signal.missing is None else [encode_missing(signal.missing)]
     head = _head(signal, plan.network, plan.config, data.scale, data.offset)
     ancillary = _metadata_chunks(signal)
     key = _fit_key(signal, asdict(request), seed)
@@ -155,7 +161,7 @@ def encode(
             time_limit=time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=key,
-            other_bytes=_bytes_beside_payloads(plan, head, ancillary) + (0 if deterministic else PROVENANCE_BYTES),
+            other_bytes=_bytes_beside_payloads(plan, head, masks, ancillary) + (0 if deterministic else PROVENANCE_BYTES),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
@@ -174,8 +180,9 @@ def encode(
         every, some = divmod(coarser, len(by_size))
         values = {**fitted.values, **fitted.frozen}
         tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some])
+        tensors += [entry for entry, _ in masks]
         full = {**head, "tens": tensors}
-        return dump(Container(full, payload, ancillary + extra))
+        return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary + extra))
 
     # Metrics come last and are nearly constant in size; the cap holds with them inside.
     coarser = 0
@@ -214,16 +221,18 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     """
     values = inr.decode(dtype=np.float32)
     checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
-    if np.isinf(values).any() or (inr.head["out"]["channels"][-1]["role"] != "valid" and np.isnan(values).any()):
+    if np.isinf(values).any() or (inr.missing is None and np.isnan(values).any()):
         raise VerificationFailed("decode: expected finite values, got NaN or infinity")
     stated = {m["metric"]: m["value"] for m in inr.info["metrics"]}
     if source is None:
         checks["stated"] = stated
         return checks
     signal = source if isinstance(source, Signal) else read_signal(source, kind=inr.head["kind"], limits=limits)
-    expected = (*(axis.n for axis in signal.axes), sum(c.role != "valid" for c in signal.channels))
+    expected = (*(axis.n for axis in signal.axes), len(signal.channels))
     if values.shape != expected:
         raise VerificationFailed(f"shape: the source is {expected}, the file decodes to {values.shape}")
+    if not np.array_equal(_mask_of(inr.missing, inr), _mask_of(signal.missing, inr)):
+        raise VerificationFailed("missing samples: those of the file are not those of the source")
     found = measure(inr, signal)
     checks |= {"psnr": found.psnr, "ssim": found.ssim, "max_error": found.max_error, "stated": stated}
     if "psnr" not in stated:
@@ -246,12 +255,14 @@ def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArr
     channels = []
     for c, o in zip(signal.channels, offset, strict=True):
         channel: dict[str, Any] = {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)}
-        if signal.dtype is not None and c.role != "valid":
+        if signal.dtype is not None:
             channel |= {"low": float(c.low), "high": float(c.high)}
         channels.append(channel)
     out: dict[str, Any] = {"channels": channels, "bits": signal.bits}
     if signal.dtype is not None:
         out["dtype"] = signal.dtype
+    if signal.missing is not None:
+        out["valid"] = True
     head: dict[str, Any] = {
         "kind": signal.kind,
         "level": 1,
@@ -275,12 +286,12 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return described if (axis.lo, axis.hi) == (-1.0, 1.0) else {**described, "lo": axis.lo, "hi": axis.hi}
 
 
-def _bytes_beside_payloads(plan: Any, head: dict[str, Any], ancillary: tuple[Chunk, ...]) -> int:
-    """About what a file takes beside its tensors' payloads, without provenance."""
+def _bytes_beside_payloads(plan: Any, head: dict[str, Any], masks: list[tuple[list[Any], bytes]], ancillary: tuple[Chunk, ...]) -> int:
+    """About what a file takes beside the payloads of its parameters, without provenance."""
     tensors = [[spec.RANS, 1 << 8] for _ in plan.network.params(plan.config)]
+    tensors += [entry for entry, _ in masks]
     metrics = Chunk(spec.METRICS, pack_map({"metrics": [{"metric": "psnr", "value": 0.1, "unit": "dB", "peak": 0.1}] * 2}))
-    full = {**head, "tens": tensors}
-    return len(dump(Container(full, b"", (*ancillary, metrics))))
+    return len(dump(Container({**head, "tens": tensors}, b"".join(bits for _, bits in masks), (*ancillary, metrics))))
 
 
 def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:
@@ -295,9 +306,13 @@ def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:
     return tuple(chunks)
 
 
+def _mask_of(missing: NDArray[np.bool_] | None, inr: Inr) -> NDArray[np.bool_]:
+    return np.zeros(inr.grid_shape, dtype=np.bool_) if missing is None else missing
+
+
 def _provenance(signal: Signal, request: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
     """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
-    options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels")}
+    options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels", "kind")}
     return {
         "writer": f"inrcodec {VERSION}",
         "source_sha256": bytes.fromhex(signal.digest),
@@ -334,20 +349,29 @@ def measure(inr: Inr, signal: Signal) -> Measured:
     begin = time.monotonic()
     decoded = inr.decode()
     seconds = time.monotonic() - begin
-    kept = [k for k, c in enumerate(signal.channels) if c.role != "valid"]
-    values = signal.values[..., kept]
-    weights = None if signal.weights is None else signal.weights[..., kept]
+    values, weights = signal.values, signal.weights
     if signal.dtype is None:
         found = decoded.astype(np.float32) / np.float32(2**signal.bits - 1)
         structure = float(measure_ssim(values, found)) if signal.kind == "image" else None
         return Measured(measure_psnr(values, found, weights=weights), structure, None, seconds)
-    low = np.array([signal.channels[k].low for k in kept])
-    span = np.array([signal.channels[k].high for k in kept]) - low
-    # A sample taken for missing counts as wrong as can be.
+    low = np.array([c.low for c in signal.channels])
+    span = np.array([c.high for c in signal.channels]) - low
+    # What the source lacks has weight 0; what only the file lacks counts as wrong as can be.
     found = np.nan_to_num((decoded.astype(np.float64) - low) / span, nan=-1.0)
     error = np.abs(found - values) * span
     largest = float((error if weights is None else error * weights).max())
-    return Measured(measure_psnr(values, found, weights=weights), None, largest, seconds)
+    structure = _volume_ssim(values, found, signal.missing) if signal.kind == "volume" else None
+    return Measured(measure_psnr(values, found, weights=weights), structure, largest, seconds)
+
+
+def _volume_ssim(a: NDArray[Any], b: NDArray[Any], missing: NDArray[np.bool_] | None) -> float | None:
+    """Of volumes (z, y, x, c), or the mean over t of (t, z, y, x, c); None where no window is without a missing sample."""
+    if a.ndim == 4:
+        a, b, missing = a[None], b[None], None if missing is None else missing[None]
+    masks = [None] * len(a) if missing is None else list(missing)
+    found = [measure_ssim(x, y, axes=3, missing=mask) for x, y, mask in zip(a, b, masks, strict=True)]
+    kept = [value for value in found if not math.isnan(value)]
+    return sum(kept) / len(kept) if kept else None
 
 
 def _metrics(measured: Measured, signal: Signal) -> bytes:

@@ -272,6 +272,7 @@ def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
     if "space" in head:
         _check_space(head["space"], len(head["axes"]))
     _check_tensors(head["tens"], limits)
+    _check_valid(head, limits)
 
 
 def _check_space(space: dict[str, Any], d: int) -> None:
@@ -297,12 +298,23 @@ def _check_out(out: dict[str, Any]) -> None:
         _check_map(channel, spec.CHANNEL_FIELDS, where)
         if channel["role"] not in spec.ROLES:
             raise CorruptFile(f"{where}.role: expected one of {', '.join(spec.ROLES)}, got {channel['role']!r}")
-        if "dtype" not in out and ("low" in channel or "high" in channel or channel["role"] == "valid"):
-            raise CorruptFile(f"{where}: expected low, high and role valid only beside HEAD.out.dtype")
+        if "dtype" not in out and ("low" in channel or "high" in channel):
+            raise CorruptFile(f"{where}: expected low and high only beside HEAD.out.dtype")
         if not channel.get("low", 0.0) < channel.get("high", 1.0):
             raise CorruptFile(f"{where}: expected low < high, got {channel.get('low', 0.0)} and {channel.get('high', 1.0)}")
-    if out["channels"][0]["role"] == "valid" or sum(channel["role"] == "valid" for channel in out["channels"]) > 1:
-        raise CorruptFile("HEAD.out.channels: expected at most one channel of role valid, and another before it")
+    if "valid" in out and not (out["valid"] and out.get("dtype", "").startswith("float")):
+        raise CorruptFile("HEAD.out.valid: expected true, and beside a floating HEAD.out.dtype")
+
+
+def _check_valid(head: dict[str, Any], limits: Limits) -> None:
+    """The tensor of codec mask is the last one, and there where HEAD.out says so."""
+    masks = [i for i, entry in enumerate(head["tens"]) if entry[0] == spec.MASK]
+    stated = head["out"].get("valid", False)
+    if masks != [len(head["tens"]) - 1] * stated:
+        raise CorruptFile(f"HEAD.tens: expected {'the last one' if stated else 'none'} of codec mask, got numbers {masks}")
+    samples = math.prod(axis["n"] for axis in head["axes"])
+    if stated and samples > limits.elements:
+        raise LimitExceeded(f"HEAD.out.valid: expected at most {limits.elements} samples, got {samples}")
 
 
 def _check_tensors(entries: list[Any], limits: Limits) -> None:

@@ -66,6 +66,20 @@ def sample_centres(m: int, lo: float = -1.0, hi: float = 1.0, window: tuple[int,
     return lo + (np.arange(start, stop, dtype=np.float64) + 0.5) / m * (hi - lo)
 
 
+def nearest_samples(n: int, m: int, window: tuple[int, int] | None = None) -> NDArray[np.int64]:
+    """Of an axis of n samples those nearest to the samples `window` (all if None) of an axis of m, the later of two as near."""
+    start, stop = window or (0, m)
+    return (2 * np.arange(start, stop, dtype=np.int64) + 1) * n // (2 * m)
+
+
+def nearest_to_points(points: Points, sizes: Sequence[int], bounds: Sequence[tuple[float, float]]) -> tuple[NDArray[np.int64], ...]:
+    """Per axis the index of the nominal sample nearest to each point (n), the later of two as near, the outermost beyond the borders."""
+    places = []
+    for x, n, (lo, hi) in zip(points.values.T, sizes, bounds, strict=True):
+        places.append(np.clip(np.floor((x - lo) / (hi - lo) * n), 0, n - 1).astype(np.int64))
+    return tuple(places)
+
+
 def scaled_size(sizes: Sequence[int], scale: float) -> tuple[int, ...]:
     """Samples per axis of a grid of `sizes` scaled by `scale`."""
     if not (math.isfinite(scale) and scale > 0):

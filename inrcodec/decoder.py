@@ -1,7 +1,8 @@
 """An opened .inr: a function that can be sampled anywhere."""
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -12,18 +13,31 @@ from numpy.typing import NDArray
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate, compile_network
 from inrcodec.container import Container, borders, load
-from inrcodec.coordinates import Lattice, Points, Window, full_window, lattice, region_window, sample_centres, scaled_size, tiles
-from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
-from inrcodec.files import write_atomic
+from inrcodec.coordinates import (
+    Lattice,
+    Points,
+    Window,
+    full_window,
+    lattice,
+    nearest_samples,
+    nearest_to_points,
+    region_window,
+    sample_centres,
+    scaled_size,
+    tiles,
+)
+from inrcodec.errors import BackendMissing, LimitExceeded, UsageError
+from inrcodec.files import atomic_file, read_bytes, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.outputs import Outputs
-from inrcodec.signals import side_files, writer_for
-from inrcodec.signals.base import Axis, Channel, Samples, Space, sampled_space
+from inrcodec.sampling import TILE_SAMPLES, averaged, block_mean, slab_rows, tile_shape
+from inrcodec.signals import side_files, stream_for, writer_for
+from inrcodec.signals.base import Axis, Channel, Metadata, Samples, Slabs, Space, sampled_space
+from inrcodec.validity import Mask, missing_samples
 from inrcodec.weights import read_network, unpack
 
-TILE_SAMPLES = 1 << 16  # samples evaluated at once; tiles are anchored to the grid, so a region has the bits of the whole
 Region = Sequence[tuple[float, float]]
 
 
@@ -40,6 +54,7 @@ class Inr:
         self._backend, self._device = backend, device
         self._network, self._config = read_network(container.head, limits)
         self._params: dict[str, Array] | None = None
+        self._missing: Mask | None = None
         self._evaluators: dict[str, Evaluate] = {}
         self._outputs = Outputs(container.head["out"])
 
@@ -59,7 +74,7 @@ class Inr:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """What is decoded, in order; a channel that only marks missing samples is not among them."""
+        """What is decoded, in order."""
         return self._outputs.channels
 
     @property
@@ -89,6 +104,13 @@ class Inr:
         return self._params
 
     @property
+    def missing(self) -> Mask | None:
+        """Where the source has no sample (*axes), or None where it has all."""
+        if self._missing is None:
+            self._missing = missing_samples(self._container)
+        return self._missing
+
+    @property
     def info(self) -> dict[str, Any]:
         """What the file holds, ready for JSON; nothing is evaluated."""
         return describe(self._container, self._nbytes)
@@ -106,19 +128,38 @@ class Inr:
 
         region: one (start, stop) per axis in nominal samples. Integer codes of `bits` bits (those of the source if None; uint8 up to 8,
         else uint16), or, with a floating `dtype`, values in [0, 1]. Of a signal of numbers (a volume) they are these numbers, of the
-        source's type or of a floating `dtype`, NaN where the source has none. A grid smaller than the nominal one is averaged, not
-        point-sampled.
+        source's type or of a floating `dtype`, NaN where the nearest sample of the source is missing. A grid smaller than the nominal
+        one is averaged, not point-sampled, over what is not missing.
         Raises UsageError, LimitExceeded.
         """
-        shape = self._target_shape(scale, size)
-        window = full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
-        depth = self.bits if bits is None else bits
-        if not 1 <= depth <= 16:
-            raise UsageError(f"bits: expected 1..16, got {depth}")
+        shape, window = self._grid(scale, size, region)
+        depth = self._depth(bits)
         return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth)
 
+    def slabs(
+        self, *, scale: float | None = None, size: Sequence[int] | None = None, region: Region | None = None, bits: int | None = None
+    ) -> Slabs:
+        """`decode` in parts along the first axis of about SLAB_BYTES at most, each evaluated when it is taken: the same bits."""
+        shape, window = self._grid(scale, size, region)
+        depth = self._depth(bits)
+        dtype = self._outputs.sample_type(depth, None)
+        over = self._check_size(shape, window)
+        (start, stop), *others = window
+        extent = (stop - start, *(b - a for a, b in others))
+        rows = slab_rows(tile_shape(shape, over, len(self.channels))[0], len(self.channels) * dtype.itemsize * math.prod(extent[1:]))
+
+        def parts() -> Iterator[NDArray[Any]]:
+            for tile in range(start // rows, -(-stop // rows)):
+                part = (max(start, tile * rows), min(stop, (tile + 1) * rows))
+                yield self._sample(shape, (part, *others), dtype, depth)
+
+        return Slabs(shape=(*extent, len(self.channels)), dtype=dtype, parts=parts(), space=self._space_of(shape, window))
+
     def at(self, points: Any) -> Array:
-        """Values at points (n, d) in coordinates of the axes ([-1, 1] unless the file says otherwise): (n, c) float32, not clipped."""
+        """Values at points (n, d) in coordinates of the axes ([-1, 1] unless the file says otherwise): (n, c) float32, not clipped.
+
+        NaN where the nearest sample of the source is missing, as in `gradient`.
+        """
         coords = self._points(points)
         self._check_work(coords.n)
         evaluate = self._evaluator(coords.n)
@@ -126,7 +167,17 @@ class Inr:
         for start in range(0, coords.n, TILE_SAMPLES):
             part = coords.slice(start, start + TILE_SAMPLES)
             result[start : start + part.n] = self._outputs.values(evaluate(part))
-        return result
+        return self._without_missing(result, coords)
+
+    def on(self, *axes: Any) -> Array:
+        """`at` on the outer product of one vector of coordinates per axis, (n1), (n2) ...: (n1, n2, ..., c); faster than its points."""
+        vectors = tuple(np.asarray(axis, dtype=np.float64) for axis in axes)
+        if len(vectors) != len(self.grid_shape) or not all(v.ndim == 1 and np.isfinite(v).all() for v in vectors):
+            raise UsageError(f"on: expected {len(self.grid_shape)} vectors of finite coordinates, got shapes {[v.shape for v in vectors]}")
+        coords = Lattice(vectors)
+        self._check_work(coords.n)
+        values = self._outputs.values(self._evaluator(coords.n)(coords))
+        return (values if self.missing is None else self._without_missing(values, coords.points())).reshape(*coords.shape, -1)
 
     def gradient(self, points: Any) -> Array:
         """d value / d coordinate at points (n, d): (n, c, d) float32, exact, by PyTorch. Raises BackendMissing without it."""
@@ -137,15 +188,18 @@ class Inr:
         make_engine("torch", device=self._device)
         from inrcodec.backends.gradient import input_gradient
 
-        return self._outputs.slopes(input_gradient(self._network, self._config, self.params, coords))
+        return self._without_missing(self._outputs.slopes(input_gradient(self._network, self._config, self.params, coords)), coords)
 
-    def modulation(self, *, scale: float = 1.0) -> Array | None:
-        """The learned masks on the scaled grid, (*axes, k) in [0, 1], or None for a network without."""
-        shape = scaled_size(self.grid_shape, scale)
+    def modulation(self, *axes: Any, scale: float = 1.0) -> Array | None:
+        """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
         engine = make_engine("numpy")
-        coords = lattice(shape, self.bounds)
+        coords = Lattice(axes) if axes else lattice(scaled_size(self.grid_shape, scale), self.bounds)
         masks = self._network.modulate(engine.ops, self._config, self.params, coords)
-        return None if masks is None else np.asarray(masks).reshape(*shape, -1)
+        return None if masks is None else np.asarray(masks).reshape(*coords.shape, -1)
+
+    def metadata(self, *, strip: bool = False) -> Metadata:
+        """What travels beside the samples; with `strip` only the colour profile."""
+        return metadata_of(self._container, strip=strip, limit=self._limits.ancillary_bytes)
 
     def samples(
         self,
@@ -158,21 +212,14 @@ class Inr:
     ) -> Samples:
         """`decode` with what belongs to it, ready to be written."""
         codes = self.decode(scale=scale, size=size, region=region, bits=bits)
-        metadata = metadata_of(self._container, strip=strip, limit=self._limits.ancillary_bytes)
-        space = self.space
-        if space is not None:
-            shape = self._target_shape(scale, size)
-            steps = [n / m for n, m in zip(self.grid_shape, shape, strict=True)]
-            window = full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
-            space = sampled_space(space, steps, [start * step for (start, _), step in zip(window, steps, strict=True)])
         return Samples(
             kind=self.head["kind"],
             channels=self.channels,
             codes=codes,
             bits=self.bits if bits is None else bits,
             axes=tuple(Axis(**axis) for axis in self.head["axes"]),
-            space=space,
-            metadata=metadata,
+            space=self._space_of(*self._grid(scale, size, region)),
+            metadata=self.metadata(strip=strip),
         )
 
     def export(
@@ -187,14 +234,35 @@ class Inr:
         strip: bool = False,
         overwrite: bool = True,
     ) -> None:
-        """Decode into a file of the format of its suffix, or of `format` (".png"), atomically."""
+        """Decode into a file of the format of its suffix, or of `format` (".png"), atomically; volumes as they are evaluated."""
         name = os.fspath(path)
         suffix = format or ("".join(Path(name).suffixes[-2:]) if name.endswith(".gz") else Path(name).suffix).lower()
-        write = writer_for(self.head["kind"], suffix)
-        samples = self.samples(scale=scale, size=size, region=region, bits=bits, strip=strip)
-        write_atomic(path, write(samples, suffix), overwrite=overwrite)
-        for side, content in side_files(samples, name, suffix).items():
+        with atomic_file(path, overwrite=overwrite) as file:
+            sides = self.write(file, suffix, name=name, scale=scale, size=size, region=region, bits=bits, strip=strip)
+        for side, content in sides.items():
             write_atomic(side, content, overwrite=overwrite)
+
+    def write(
+        self,
+        file: IO[bytes],
+        suffix: str,
+        *,
+        name: str,
+        scale: float | None = None,
+        size: Sequence[int] | None = None,
+        region: Region | None = None,
+        bits: int | None = None,
+        strip: bool = False,
+    ) -> dict[str, bytes]:
+        """Decode into an open file in the format of `suffix`; returns what has to lie beside it if it is named `name`."""
+        stream = stream_for(self.head["kind"], suffix)
+        if stream is None:
+            samples = self.samples(scale=scale, size=size, region=region, bits=bits, strip=strip)
+            file.write(writer_for(self.head["kind"], suffix)(samples, suffix))
+            return {}
+        slabs = self.slabs(scale=scale, size=size, region=region, bits=bits)
+        stream(slabs, suffix, file)
+        return side_files(slabs, name, suffix)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -235,20 +303,42 @@ class Inr:
             raise UsageError("decode: expected scale or size, got both")
         if size is None:
             return scaled_size(self.grid_shape, 1.0 if scale is None else scale)
-        if len(size) != len(self.grid_shape) or any(m < 1 for m in size):
+        if len(size) != len(self.grid_shape) or min(size) < 1:
             raise UsageError(f"size: expected {len(self.grid_shape)} positive numbers of samples, got {tuple(size)}")
         return tuple(int(m) for m in size)
 
-    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int) -> NDArray[Any]:
-        # Averaging `over` samples per axis keeps a smaller grid from aliasing.
-        over = tuple(max(1, -(-n // m)) for n, m in zip(self.grid_shape, shape, strict=True))
+    def _grid(self, scale: float | None, size: Sequence[int] | None, region: Region | None) -> tuple[tuple[int, ...], Window]:
+        """The grid to decode and which of its samples."""
+        shape = self._target_shape(scale, size)
+        return shape, full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
+
+    def _depth(self, bits: int | None) -> int:
+        depth = self.bits if bits is None else bits
+        if not 1 <= depth <= 16:
+            raise UsageError(f"bits: expected 1..16, got {depth}")
+        return depth
+
+    def _space_of(self, shape: tuple[int, ...], window: Window) -> Space | None:
+        steps = [n / m for n, m in zip(self.grid_shape, shape, strict=True)]
+        first = [start * step for (start, _), step in zip(window, steps, strict=True)]
+        return None if self.space is None else sampled_space(self.space, steps, first)
+
+    def _check_size(self, shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
+        """Raise LimitExceeded for too many samples or too much work; how many samples per axis become one."""
+        over = averaged(self.grid_shape, shape)
         extent = [stop - start for start, stop in window]
-        samples = int(np.prod(extent, dtype=object))
+        samples = math.prod(extent)
         if samples > self._limits.output_samples:
             raise LimitExceeded(f"decode: {' x '.join(map(str, extent))} samples: expected at most {self._limits.output_samples}")
-        self._check_work(samples * int(np.prod(over)))
+        self._check_work(samples * math.prod(over))
+        return over
+
+    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int) -> NDArray[Any]:
+        over = self._check_size(shape, window)
+        extent = [stop - start for start, stop in window]
+        samples = math.prod(extent)
         result = np.empty((*extent, len(self.channels)), dtype=dtype)
-        evaluate = self._evaluator(samples * int(np.prod(over)))
+        evaluate, missing = self._evaluator(samples * math.prod(over)), self.missing
         fine_shape = tuple(m * k for m, k in zip(shape, over, strict=True))
         # Tiles of one row or column share the vectors of their axes, by identity, so that an engine can keep what belongs to them.
         axis_part = lru_cache(maxsize=256)(sample_centres)
@@ -256,13 +346,22 @@ class Inr:
         def fill(tile: Window) -> None:
             fine: Window = tuple((a * k, b * k) for (a, b), k in zip(tile, over, strict=True))
             axes = tuple(axis_part(m, lo, hi, part) for m, (lo, hi), part in zip(fine_shape, self.bounds, fine, strict=True))
-            values = _block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], over)
+            lost = None
+            if missing is not None:
+                places = (nearest_samples(n, m, part) for n, m, part in zip(self.grid_shape, fine_shape, fine, strict=True))
+                lost = missing[np.ix_(*places)]
+            values = block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], over, lost)
             source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, window, strict=True))
             place = tuple(slice(max(a, s) - s, min(b, e) - s) for (a, b), (s, e) in zip(tile, window, strict=True))
             self._outputs.store(values[(slice(None), *source)], result[place], bits)
 
-        with self._engine(samples * int(np.prod(over))).crew() as crew:
-            crew.map(fill, tiles(shape, window, _tile_shape(shape, over)))
+        with self._engine(samples * math.prod(over)).crew() as crew:
+            crew.map(fill, tiles(shape, window, tile_shape(shape, over, len(self.channels))))
+        return result
+
+    def _without_missing(self, result: Array, coords: Points) -> Array:
+        if self.missing is not None:
+            result[self.missing[nearest_to_points(coords, self.grid_shape, self.bounds)]] = np.nan
         return result
 
     def _engine(self, samples: int) -> Engine:
@@ -289,41 +388,9 @@ class Inr:
         return Points(values)
 
 
-def _tile_shape(shape: tuple[int, ...], over: tuple[int, ...]) -> tuple[int, ...]:
-    """A tile of about TILE_SAMPLES evaluated samples, long along the last axis."""
-    left = max(1, TILE_SAMPLES // int(np.prod(over)))
-    tile = []
-    for i, m in enumerate(reversed(shape)):
-        share = max(1, round(left ** (1 / (len(shape) - i)))) * (2 if i == 0 and len(shape) > 1 else 1)
-        tile.append(min(m, share))
-        left = max(1, left // tile[-1])
-    return tuple(reversed(tile))
-
-
-def _block_mean(values: Array, shape: Sequence[int], over: Sequence[int]) -> Array:
-    """Mean over blocks of `over` samples: (prod(shape * over), c) -> (c, *shape)."""
-    split = [part for m, k in zip(shape, over, strict=True) for part in (m, k)]
-    blocks = values.T.reshape(-1, *split)
-    if any(k > 1 for k in over):
-        blocks = blocks.mean(axis=tuple(range(2, 2 * len(shape) + 1, 2)), dtype=np.float32)
-    return np.asarray(blocks, dtype=np.float32).reshape(-1, *shape)
-
-
 def open_inr(
     source: str | os.PathLike[str] | bytes | IO[bytes], *, backend: str = "auto", device: str = "auto", limits: Limits = DEFAULT_LIMITS
 ) -> Inr:
     """Open a path, bytes or a binary file. Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded."""
-    data = _read(source)
+    data = read_bytes(source)
     return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits)
-
-
-def _read(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    if isinstance(source, str | os.PathLike):
-        try:
-            with open(source, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise InputError(f"{os.fspath(source)}: cannot be read: {error.strerror}") from error
-    return source.read()

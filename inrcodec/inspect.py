@@ -22,7 +22,8 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
     samples = 1
     for axis in axes:
         samples *= axis["n"]
-    tensors = [_tensor(param, *entry) for param, entry in zip(network.params(config), head["tens"], strict=False)]
+    described = [*network.params(config), Param("valid", tuple(axis["n"] for axis in axes), "mask")]
+    tensors = [_tensor(param, *entry) for param, entry in zip(described, head["tens"], strict=False)]
     parameters = sum(param.size for param in network.params(config) if param.trainable)
     return {
         "schema": SCHEMA,

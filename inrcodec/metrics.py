@@ -1,7 +1,8 @@
 """How far two signals are apart, and what they cost."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,28 +38,30 @@ def psnr(a: NDArray[Any], b: NDArray[Any], peak: float = 1.0, weights: NDArray[A
     return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
 
 
-def ssim(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Structural similarity (Wang et al. 2004) of images (h, w) or (h, w, c) with values in [0, 1], the mean over channels.
+def ssim(a: NDArray[Any], b: NDArray[Any], *, axes: int = 2, missing: NDArray[np.bool_] | None = None) -> float:
+    """Structural similarity (Wang et al. 2004) of images (h, w) or volumes (d, h, w), which are `axes` 2 and 3, values in [0, 1].
 
-    Gaussian window of 11 samples, sigma 1.5, at the places where it lies inside; in an image with a side below 11 the window is the
+    Behind these axes may be one of channels, over which the mean is taken. Gaussian window of 11 samples per axis, sigma 1.5, at the
+    places where it lies inside and touches nothing `missing` (*axes), NaN if there are none; with a side below 11 the window is the
     largest odd number of samples that fits, cut from the same Gaussian. Raises UsageError where shapes differ or do not suit.
     """
     _check_shapes(a, b, None)
-    if a.ndim not in (2, 3):
-        raise UsageError(f"expected images (h, w) or (h, w, c), got shape {a.shape}")
-    h, w = a.shape[:2]
-    radius = (min(h, w, _WINDOW) - 1) // 2
+    if axes not in (2, 3) or a.ndim not in (axes, axes + 1):
+        raise UsageError(
+            f"expected {'images (h, w) or (h, w, c)' if axes == 2 else 'volumes (d, h, w) or (d, h, w, c)'}, got shape {a.shape}"
+        )
+    if missing is not None and missing.shape != a.shape[:axes]:
+        raise UsageError(f"expected missing samples of shape {a.shape[:axes]}, got {missing.shape}")
+    radius = (min(*a.shape[:axes], _WINDOW) - 1) // 2
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / _SIGMA) ** 2)
     taps /= taps.sum()
-    rows = max(1, _BLOCK // w)
-    total = 0.0
-    places: int = (h - 2 * radius) * (w - 2 * radius) * math.prod(a.shape[2:])
-    for channel in np.ndindex(a.shape[2:]):
+    total, places = 0.0, 0
+    for channel in np.ndindex(a.shape[axes:]):
         x, y = a[(..., *channel)], b[(..., *channel)]
-        for start in range(0, h - 2 * radius, rows):
-            part = slice(start, min(start + rows, h - 2 * radius) + 2 * radius)
-            total += float(_similarity(x[part].astype(np.float64), y[part].astype(np.float64), taps).sum())
-    return total / places
+        for found, kept in _parts(x, y, missing, taps) if axes == 2 else _slices(x, y, missing, taps):
+            total += float(found.sum() if kept is None else found[kept].sum())
+            places += found.size if kept is None else int(kept.sum())
+    return total / places if places else math.nan
 
 
 def bits_per_sample(nbytes: int, shape: Sequence[int]) -> float:
@@ -66,11 +69,47 @@ def bits_per_sample(nbytes: int, shape: Sequence[int]) -> float:
     return 8 * nbytes / math.prod(shape)
 
 
-def _similarity(x: NDArray[np.float64], y: NDArray[np.float64], taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean_x, mean_y, square, product = (_smooth(v, taps) for v in (x, y, x * x + y * y, x * y))
+_Part = tuple[NDArray[np.float64], NDArray[np.bool_] | None]
+
+
+def _parts(x: NDArray[Any], y: NDArray[Any], missing: NDArray[np.bool_] | None, taps: NDArray[np.float64]) -> Iterator[_Part]:
+    """Similarities of an image and which of them count, some rows at a time."""
+    (h, w), reach = x.shape, len(taps) - 1
+    rows = max(1, _BLOCK // w)
+    for start in range(0, h - reach, rows):
+        part = slice(start, min(start + rows, h - reach) + reach)
+        kept = None if missing is None else _smooth(missing[part].astype(np.float64), np.ones_like(taps)) == 0
+        yield _similarity(_moments(x[part], y[part], taps)), kept
+
+
+def _slices(x: NDArray[Any], y: NDArray[Any], missing: NDArray[np.bool_] | None, taps: NDArray[np.float64]) -> Iterator[_Part]:
+    """Similarities of a volume and which of them count, a slice at a time; the smoothed slices of one window are held."""
+    held: deque[NDArray[np.float64]] = deque(maxlen=len(taps))
+    touched: deque[NDArray[np.bool_]] = deque(maxlen=len(taps))
+    for z in range(len(x)):
+        held.append(_moments(x[z], y[z], taps))
+        if missing is not None:
+            touched.append(_smooth(missing[z].astype(np.float64), np.ones_like(taps)) > 0)
+        if len(held) == len(taps):
+            moments = held[0] * taps[0]
+            for weight, other in zip(taps[1:], list(held)[1:], strict=True):
+                moments += weight * other
+            yield _similarity(moments), ~np.any(touched, axis=0) if touched else None
+
+
+def _moments(x: NDArray[Any], y: NDArray[Any], taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Local means of x, y, x^2 + y^2 and x y of an image (h, w): (4, h - 2r, w - 2r)."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return np.stack([_smooth(v, taps) for v in (x, y, x * x + y * y, x * y)])
+
+
+def _similarity(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean_x, mean_y, square, product = moments
     means = mean_x * mean_y
     squared_means = mean_x * mean_x + mean_y * mean_y
-    return (2 * means + _C1) * (2 * (product - means) + _C2) / ((squared_means + _C1) * (square - squared_means + _C2))
+    found: NDArray[np.float64] = (2 * means + _C1) * (2 * (product - means) + _C2)
+    found /= (squared_means + _C1) * (square - squared_means + _C2)
+    return found
 
 
 def _smooth(values: NDArray[np.float64], taps: NDArray[np.float64]) -> NDArray[np.float64]:

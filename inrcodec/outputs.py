@@ -13,20 +13,18 @@ Array = NDArray[np.float32]
 
 
 class Outputs:
-    """What HEAD.out says. Values v = scale * y + offset; a channel of role "valid" says where there are samples and is none itself."""
+    """What HEAD.out says. Values v = scale * y + offset."""
 
     def __init__(self, out: Mapping[str, Any]) -> None:
         every = out["channels"]
         self.bits = int(out["bits"])
         self.dtype: np.dtype[Any] | None = np.dtype(out["dtype"]) if "dtype" in out else None
-        self._valid = next((k for k, c in enumerate(every) if c["role"] == "valid"), None)
-        self._kept = [k for k in range(len(every)) if k != self._valid]
         self.scale = np.array([c["scale"] for c in every], dtype=np.float32)
         self.offset = np.array([c["offset"] for c in every], dtype=np.float32)
         self._low = np.array([c.get("low", 0.0) for c in every], dtype=np.float64)
         self._span = np.array([c.get("high", 1.0) for c in every], dtype=np.float64) - self._low
         self.channels = tuple(
-            Channel(every[k]["name"], every[k]["role"], float(self._low[k]), float(self._low[k] + self._span[k])) for k in self._kept
+            Channel(c["name"], c["role"], float(low), float(low + span)) for c, low, span in zip(every, self._low, self._span, strict=True)
         )
 
     def sample_type(self, bits: int, dtype: Any) -> np.dtype[Any]:
@@ -40,37 +38,31 @@ class Outputs:
         return chosen
 
     def store(self, values: Array, into: NDArray[Any], bits: int) -> None:
-        """Turn outputs y (c, *tile), which are overwritten, into the samples `into` (*tile, channels) of a type of `sample_type`."""
+        """Turn outputs y (c, *tile), which are overwritten, into the samples `into` (*tile, c) of a type of `sample_type`.
+
+        NaN stays NaN.
+        """
         values *= self.scale.reshape(-1, *[1] * (values.ndim - 1))
         values += self.offset.reshape(-1, *[1] * (values.ndim - 1))
         np.clip(values, 0.0, 1.0, out=values)
         floating = np.issubdtype(into.dtype, np.floating)
-        missing = values[self._valid] < np.float32(0.5) if self._valid is not None and floating else None
-        for place, k in enumerate(self._kept):
-            plane: NDArray[Any] = values[k]
+        for k, plane in enumerate(values):
             if self.dtype is not None:
-                plane = self._low[k] + plane.astype(np.float64) * self._span[k]
-                if not floating:
-                    plane = np.floor(plane + 0.5)
-            elif not floating:
+                numbers = self._low[k] + plane.astype(np.float64) * self._span[k]
+                into[..., k] = numbers if floating else np.floor(numbers + 0.5)
+                continue
+            if not floating:
                 # Adding one half and cutting off is the rounding of the specification: values are not negative.
                 plane *= np.float32(2**bits - 1)
                 plane += np.float32(0.5)
-            into[..., place] = plane
-            if missing is not None:
-                into[..., place][missing] = np.nan
+            into[..., k] = plane
 
     def values(self, y: Array) -> Array:
-        """Samples of outputs y (n, c) at points, not clipped: (n, channels) float32."""
+        """Samples of outputs y (n, c) at points, not clipped: (n, c) float32."""
         v = y * self.scale + self.offset
-        result = v[:, self._kept]
-        if self.dtype is not None:
-            result = (self._low[self._kept] + result.astype(np.float64) * self._span[self._kept]).astype(np.float32)
-        if self._valid is not None:
-            result[v[:, self._valid] < np.float32(0.5)] = np.nan
-        return np.asarray(result, dtype=np.float32)
+        return np.asarray(v if self.dtype is None else self._low + v.astype(np.float64) * self._span, dtype=np.float32)
 
     def slopes(self, gradient: Array) -> Array:
-        """Derivatives of the samples from those of the outputs (n, c, d): (n, channels, d)."""
+        """Derivatives of the samples from those of the outputs (n, c, d): (n, c, d)."""
         factor = (self.scale * self._span).astype(np.float32)
-        return np.asarray((gradient * factor[None, :, None])[:, self._kept], dtype=np.float32)
+        return np.asarray(gradient * factor[None, :, None], dtype=np.float32)

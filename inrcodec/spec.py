@@ -31,7 +31,7 @@ METRICS = b"mTRC"  # msgpack map, "metrics": measured on the decoded file
 ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hASH")
 
 KINDS = ("image", "volume", "sdf", "audio", "video", "field")
-ROLES = ("color", "alpha", "value", "distance", "valid")
+ROLES = ("color", "alpha", "value", "distance")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")  # of samples that are numbers
 NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1")
 
@@ -43,6 +43,7 @@ RANS = 3  # quantized: side information, models, then rANS words
 LATTICE = 4  # a subset of the integer lattice (frequency embeddings)
 ZSTD_F32 = 5  # float32 in one zstd frame
 RANS_SHARED = 6  # quantized: one model for all groups; step codes, as differences, and symbols in one rANS stream
+MASK = 7  # one bit a sample, differences of slices, in one zstd frame: which samples there are
 CODEC_NAMES = {
     RAW_F32: "raw-f32",
     RAW_INT: "raw-int",
@@ -51,6 +52,7 @@ CODEC_NAMES = {
     LATTICE: "lattice",
     ZSTD_F32: "zstd-f32",
     RANS_SHARED: "rans-shared",
+    MASK: "mask",
 }
 # Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
 FEATURES: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ OUT_FIELDS = (
     Field("channels", list, True, "one map per output (CHANNEL_FIELDS)"),
     Field("bits", int, True, "bit depth M of the source: code = floor(clip(v, 0, 1) * (2^M - 1) + 0.5)"),
     Field("dtype", str, False, "one of DTYPES: samples are numbers of this type, low + clip(v, 0, 1) * (high - low), and not codes"),
+    Field("valid", bool, False, "true: the last tensor says which samples the source has; with a floating dtype only"),
 )
 CHANNEL_FIELDS = (
     Field("name", str, True, "R, G, B, A, Y ..."),

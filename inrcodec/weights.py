@@ -70,7 +70,8 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
     """The network, its configuration and parameters. Raises CorruptFile or UnsupportedFile."""
     network, config = read_network(container.head)
     params = network.params(config)
-    entries = container.head["tens"]
+    every = container.head["tens"]
+    entries = every[:-1] if every and every[-1][0] == spec.MASK else every
     if len(entries) != len(params):
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
     values, position = {}, 0
@@ -142,8 +143,10 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
     groups = _groups(param)
     found = entropy.decode(payload[5:], _shared_ids(groups, param.size), [(models[0], models[1]), (models[2], models[3])])
     codes = base + found[:groups].astype(np.int64)
-    if not (spec.STEP_CODE_MIN <= codes.min() and codes.max() <= spec.STEP_CODE_MAX):
-        raise CorruptFile(f"{param.name}: step codes: expected {spec.STEP_CODE_MIN}..{spec.STEP_CODE_MAX}, got {codes.min()}..{codes.max()}")
+    if not (codes.min() >= spec.STEP_CODE_MIN and codes.max() <= spec.STEP_CODE_MAX):
+        raise CorruptFile(
+            f"{param.name}: step codes: expected {spec.STEP_CODE_MIN}..{spec.STEP_CODE_MAX}, got {codes.min()}..{codes.max()}"
+        )
     return codes, found[groups:]
 
 

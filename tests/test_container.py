@@ -100,7 +100,7 @@ plain = st.recursive(
 
 @st.composite
 def containers(draw: st.DrawFn) -> Container:
-    codecs = st.sampled_from(sorted(spec.CODEC_NAMES))
+    codecs = st.sampled_from(sorted(set(spec.CODEC_NAMES) - {spec.MASK}))
     tensors = draw(st.lists(st.tuples(codecs, st.integers(0, 40)).map(list), max_size=4))
     total = sum(length for _, length in tensors)
     lo, width = draw(st.floats(-1e6, 1e6)), draw(st.floats(1e-3, 1e6))
@@ -113,7 +113,7 @@ def containers(draw: st.DrawFn) -> Container:
             "channels": [
                 {
                     "name": draw(names),
-                    "role": draw(st.sampled_from([role for role in spec.ROLES if role != "valid"])),
+                    "role": draw(st.sampled_from(spec.ROLES)),
                     "scale": draw(numbers),
                     "offset": 0.0,
                 }
@@ -255,6 +255,12 @@ def set_at(*path: Any) -> Callable[[dict[str, Any]], None]:
         (set_at("out", "bits", 17), CorruptFile, r"HEAD.out.bits: expected 1\.\.16, got 17"),
         (set_at("out", "channels", []), CorruptFile, "HEAD.out.channels"),
         (set_at("out", "channels", 0, "role", "taste"), CorruptFile, "role: expected one of color"),
+        (set_at("out", "channels", 0, "role", "valid"), CorruptFile, "role: expected one of color"),
+        (set_at("out", "valid", True), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
+        (lambda h: h["out"].update(valid=True, dtype="int16"), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
+        (lambda h: h["out"].update(valid=False, dtype="float32"), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
+        (lambda h: h["out"].update(valid=True, dtype="float32"), CorruptFile, r"expected the last one of codec mask, got numbers \[\]"),
+        (set_at("tens", 0, 0, spec.MASK), CorruptFile, r"expected none of codec mask, got numbers \[0\]"),
         (set_at("color", {"icc": 1}), CorruptFile, "HEAD.color.icc: expected bool, got int"),
         (set_at("color", {"icc": True}), CorruptFile, "expected an iCCP chunk, found none"),
         (set_at("tens", 0, 7), CorruptFile, r"HEAD.tens\[0\]: expected a list of 2 entries"),

@@ -121,3 +121,51 @@ def test_refusals():
     ]:
         with pytest.raises(UsageError, match=words):
             call()
+
+
+def slow_volume_ssim(a, b, side, missing=None):
+    """By the definition, a window at a time: places where it lies inside and holds no missing sample."""
+    taps = np.exp(-((np.arange(side) - side // 2) ** 2) / (2 * 1.5**2))
+    window = taps[:, None, None] * taps[:, None] * taps / taps.sum() ** 3
+    found = []
+    for place in np.ndindex(*(n - side + 1 for n in a.shape)):
+        part = tuple(slice(k, k + side) for k in place)
+        if missing is not None and missing[part].any():
+            continue
+        p, q = a[part], b[part]
+        mp, mq = (window * p).sum(), (window * q).sum()
+        vp, vq, cov = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum(), (window * (p - mp) * (q - mq)).sum()
+        found.append((2 * mp * mq + 1e-4) * (2 * cov + 9e-4) / ((mp**2 + mq**2 + 1e-4) * (vp + vq + 9e-4)))
+    return float(np.mean(found)) if found else float("nan")
+
+
+@pytest.mark.parametrize(("shape", "side"), [((13, 12, 14), 11), ((11, 11, 11), 11), ((5, 13, 12), 5), ((20, 8, 9), 7), ((1, 6, 7), 1)])
+def test_ssim_of_volumes_is_the_definition(shape, side):
+    a, b = noisy(shape)
+    assert ssim(a, b, axes=3) == pytest.approx(slow_volume_ssim(a, b, side), rel=1e-9)
+    both = np.stack([a, b], -1)
+    assert ssim(both, both[..., ::-1], axes=3) == pytest.approx(ssim(a, b, axes=3), rel=1e-9)
+
+
+def test_ssim_of_volumes_as_in_scikit_image():
+    a, b = noisy((16, 18, 15))
+    assert ssim(a, b, axes=3) == pytest.approx(reference(a, b), abs=1e-4)
+
+
+def test_ssim_leaves_out_windows_with_missing_samples():
+    a, b = noisy((13, 14, 15))
+    missing = np.zeros(a.shape, bool)
+    missing[12, 0, 0] = missing[0, 13, 14] = True
+    expected = slow_volume_ssim(a, b, 11, missing)
+    assert ssim(np.where(missing, 7.0, a), b, axes=3, missing=missing) == pytest.approx(expected, rel=1e-9)
+    assert expected != pytest.approx(slow_volume_ssim(a, b, 11), rel=1e-9)
+    picture, other = noisy((13, 14))
+    lost = np.zeros(picture.shape, bool)
+    lost[0, 0] = True
+    expected = ssim(picture[1:], other[1:]) * 2 * 4 + ssim(picture[:11, 1:], other[:11, 1:]) * 3
+    assert ssim(np.where(lost, 7.0, picture), other, missing=lost) == pytest.approx(expected / 11, rel=1e-9)
+    assert np.isnan(ssim(a, b, axes=3, missing=np.ones(a.shape, bool)))
+    with pytest.raises(UsageError, match="missing samples of shape"):
+        ssim(a, b, axes=3, missing=missing[0])
+    with pytest.raises(UsageError, match=r"volumes \(d, h, w\)"):
+        ssim(a[0], b[0], axes=3)

@@ -9,7 +9,8 @@ import pytest
 
 import inrcodec
 from inrcodec.codec import verify
-from inrcodec.errors import InputError, UsageError
+from inrcodec.errors import InputError, UsageError, VerificationFailed
+from inrcodec.metrics import ssim
 from inrcodec.outputs import Outputs
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Space, sampled_space
@@ -36,6 +37,10 @@ def test_a_volume_comes_back_in_its_own_numbers(dtype: str, tmp_path: Path) -> N
     span = float(volume.max()) - float(volume.min())
     assert encoded.report.max_error == pytest.approx(error.max(), rel=1e-4)
     assert encoded.report.psnr == pytest.approx(10 * np.log10(span**2 / np.mean(error**2)), abs=0.01) and encoded.report.psnr > 30
+    low = float(volume.min())
+    expected = ssim((volume - low) / span, (decoded[..., 0].astype(float) - low) / span, axes=3)
+    assert encoded.report.ssim == pytest.approx(expected, abs=1e-4) and expected > 0.8
+    assert next(m["value"] for m in inr.info["metrics"] if m["metric"] == "ssim") == encoded.report.ssim
     checks = verify(inr, source=volume)
     assert checks["psnr"] == pytest.approx(encoded.report.psnr)
     region = inr.decode(scale=2.0, region=((2, 6), (0, 7), (3, 4)))
@@ -54,10 +59,16 @@ def test_missing_samples_stay_missing() -> None:
     inr = inrcodec.open(encoded.data)
     decoded = inr.decode()[..., 0]
     assert [c.role for c in inr.channels] == ["value"] and inr.shape == (*volume.shape, 1)
-    assert np.mean(np.isnan(decoded) == np.isnan(volume)) > 0.98
+    np.testing.assert_array_equal(np.isnan(decoded), np.isnan(volume))
+    np.testing.assert_array_equal(inr.missing, np.isnan(volume))
     assert any("missing" in note for note in encoded.report.notes)
     assert np.isnan(inr.at([[-0.6, -0.6, 0.0]])).all() and np.isfinite(inr.at([[0.5, 0.5, 0.0]])).all()
+    assert np.isnan(inr.gradient([[-0.6, -0.6, 0.0]])).all() and np.isfinite(inr.gradient([[0.5, 0.5, 0.0]])).all()
+    assert encoded.report.psnr > 30 and encoded.report.ssim is None  # no window of the volume is whole
     verify(inr, source=volume)
+    volume[11, 13, 15] = np.nan
+    with pytest.raises(VerificationFailed, match="missing samples"):
+        verify(inr, source=volume)
 
 
 def test_where_a_volume_lies_goes_along(tmp_path: Path) -> None:

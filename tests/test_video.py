@@ -77,7 +77,7 @@ def test_a_video(mp4):
     signal = read(mp4)
     assert accepts(mp4[:64], "")
     assert (signal.kind, signal.bits, signal.dtype, signal.channels) == ("video", 8, None, RGB)
-    assert signal.axes == (Axis("t", T), Axis("y", H, -H / W, H / W), Axis("x", W, -1.0, 1.0))
+    assert signal.axes == (Axis("t", T, -T / W, T / W), Axis("y", H, -H / W, H / W), Axis("x", W, -1.0, 1.0))
     assert signal.values.shape == (T, H, W, 3) and signal.values.dtype == np.float32
     assert signal.values.min() >= 0 and signal.values.max() <= 1
     assert psnr(signal.values, clip() / 255) > 38
@@ -296,7 +296,7 @@ def test_a_folder_of_pictures(tmp_path):
     paths = save_pictures(tmp_path, clip(4), icc_profile=profile)
     signal = read_frames(paths, rate=24, limits=DEFAULT_LIMITS)
     assert np.array_equal(signal.values, (clip(4) / np.float32(255)).astype(np.float32))
-    assert signal.axes == (Axis("t", 4), Axis("y", H, -H / W, H / W), Axis("x", W, -1.0, 1.0)) and signal.channels == RGB
+    assert signal.axes == (Axis("t", 4, -4 / W, 4 / W), Axis("y", H, -H / W, H / W), Axis("x", W, -1.0, 1.0)) and signal.channels == RGB
     assert signal.space == Space(spacing=(1 / 24, 0.0, 0.0), units="s") and signal.bits == 8
     assert signal.metadata.icc == profile and signal.notes == ()
     assert signal.digest == hashlib.sha256(b"".join(Path(p).read_bytes() for p in paths)).hexdigest()

@@ -21,7 +21,7 @@ from inrcodec import spec
 from inrcodec.errors import BackendMissing, InputError, InrError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.signals import volume_formats
-from inrcodec.signals.base import Channel, Samples, Signal, Space
+from inrcodec.signals.base import Channel, Samples, Signal, Space, as_slabs
 from inrcodec.signals.volume import FORMATS, accepts, dicom_paths, is_stack, read_dicom_series, read_volume, volume_from_array
 from inrcodec.signals.volume_write import SUFFIXES, raw_sidecar, write_volume
 
@@ -48,13 +48,12 @@ def ramp(dtype="int16", shape=(3, 4, 5)):
 
 def samples_of(signal: Signal) -> np.ndarray:
     """What a decoder makes of the values: (*axes, c), NaN where a sample is missing."""
-    kept = [k for k, channel in enumerate(signal.channels) if channel.role == "value"]
-    low, high = (np.array([getattr(signal.channels[k], side) for k in kept]) for side in ("low", "high"))
-    numbers = low + signal.values[..., kept].astype(np.float64) * (high - low)
+    low, high = (np.array([getattr(channel, side) for channel in signal.channels]) for side in ("low", "high"))
+    numbers = low + signal.values.astype(np.float64) * (high - low)
     if np.dtype(signal.dtype).kind in "iu":
         return np.floor(numbers + 0.5).astype(signal.dtype)
-    if len(kept) < len(signal.channels):
-        numbers[signal.values[..., -1] < 0.5] = np.nan
+    if signal.missing is not None:
+        numbers[signal.missing] = np.nan
     return numbers.astype(signal.dtype)
 
 
@@ -178,9 +177,8 @@ def test_missing_samples():
     array[0, 1, 2], array[1, 1, 1], array[3, 4, 5] = np.nan, np.inf, -np.inf
     signal = volume_from_array(array)
     lost = ~np.isfinite(array)
-    assert signal.channels[-1] == Channel("valid", "valid")
-    assert np.array_equal(signal.values[..., 1] == 0, lost) and np.array_equal(signal.weights[..., 0] == 0, lost)
-    assert (signal.weights[..., 1] == 1).all()
+    assert [channel.name for channel in signal.channels] == ["value"]
+    assert np.array_equal(signal.missing, lost) and np.array_equal(signal.weights[..., 0] == 0, lost)
     np.testing.assert_allclose(signal.values[lost][:, 0], signal.values[~lost][:, 0].mean(), rtol=1e-6)
     assert signal.notes == ("3 of 120 samples are NaN or infinite and read as missing",)
     check(signal, np.where(lost, np.nan, array))
@@ -194,8 +192,8 @@ def test_channels():
     floats = array.astype(np.float32)
     floats[0, 0, 0, 1] = np.nan
     signal = volume_from_array(floats, channels_last=True)
-    assert [c.role for c in signal.channels] == ["value", "value", "valid"]
-    assert (signal.weights[0, 0, 0] == [0, 0, 1]).all()
+    assert [c.role for c in signal.channels] == ["value", "value"]
+    assert (signal.weights[0, 0, 0] == [0, 0]).all() and signal.missing.sum() == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -228,7 +226,7 @@ def test_space_without_meaning():
 
 def read_back(data, suffix, samples, tmp_path) -> Signal:
     if suffix == ".raw":
-        (tmp_path / "v.json").write_bytes(raw_sidecar(samples, "v.raw"))
+        (tmp_path / "v.json").write_bytes(raw_sidecar(as_slabs(samples), "v.raw"))
     return read_volume(data, str(tmp_path / ("v" + suffix)))
 
 

@@ -3,13 +3,15 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from inrcodec.errors import InputError, UsageError
-from inrcodec.files import write_atomic
+from inrcodec.files import atomic_file
 from inrcodec.progress import Progress
 
 NO_OVERWRITE = click.option("--no-overwrite", is_flag=True, help="Fail if the output exists, instead of replacing it.")
@@ -55,11 +57,19 @@ def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
 
 
 def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
+    with open_output(name, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_output(name: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """A binary file to write that appears when it is complete, or stdout for "-"."""
     if name == "-":
-        sys.stdout.buffer.write(data)
+        yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    else:
-        write_atomic(name, data, overwrite=overwrite)
+        return
+    with atomic_file(name, overwrite=overwrite) as file:
+        yield file
 
 
 def parse_size(text: str | None) -> int | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, read_inr, write_output
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, open_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
@@ -33,6 +33,7 @@ DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4
     metavar="X0,Y0,X1,Y1",
     help="Only this part, in pixels of the source; X1, Y1 are outside. Or one start:stop per axis, slowest first: 10:20,0:64,0:64.",
 )
+@click.option("--time", "seconds", type=float, metavar="SECONDS", help="Of a video the picture at this time alone, as an image.")
 @click.option("--bits", type=int, help="Bit depth of the output, 1..16. Default: that of the source.")
 @click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
@@ -54,6 +55,7 @@ def command(
     scale: float | None,
     size: str | None,
     region: str | None,
+    seconds: float | None,
     bits: int | None,
     suffix: str | None,
     strip: bool,
@@ -63,10 +65,12 @@ def command(
     backend: str,
     device: str,
 ) -> None:
-    """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix."""
+    """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix; a video also as out/%04d.png."""
     from inrcodec.decoder import open_inr
+    from inrcodec.frames import picture_at, pictures_of
     from inrcodec.memory import keep_freed_memory
-    from inrcodec.signals import side_files, writer_for
+    from inrcodec.signals import writer_for
+    from inrcodec.signals.frames import is_pattern
 
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
@@ -75,12 +79,24 @@ def command(
     form = _suffix(target, suffix)
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
-    write = writer_for(inr.head["kind"], form)
+    pictures = inr.head["kind"] == "video" and target != "-" and is_pattern(target)
+    writer_for("image" if pictures or seconds is not None else inr.head["kind"], form)
     keep_freed_memory()
     d = len(inr.grid_shape)
-    samples = inr.samples(scale=scale, size=_size(size, d), region=_region(region, d), bits=bits, strip=strip)
-    write_output(target, write(samples, form), overwrite=overwrite)
-    for name, content in side_files(samples, target, form).items() if target != "-" else ():
+    sizes, part = _size(size, d), _region(region, d)
+    if seconds is not None:
+        if region is not None or size is not None:
+            raise UsageError("--time: expected --scale alone beside it")
+        picture = picture_at(inr, seconds, scale=1.0 if scale is None else scale, bits=bits, strip=strip)
+        write_output(target, writer_for("image", form)(picture, form), overwrite=overwrite)
+        return
+    if pictures:
+        for name, content in pictures_of(inr, target, scale=scale, size=sizes, region=part, bits=bits, strip=strip):
+            write_output(name, content, overwrite=overwrite)
+        return
+    with open_output(target, overwrite=overwrite) as file:
+        sides = inr.write(file, form, name=target, scale=scale, size=sizes, region=part, bits=bits, strip=strip)
+    for name, content in sides.items() if target != "-" else ():
         write_output(name, content, overwrite=overwrite)
 
 

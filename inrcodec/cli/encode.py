@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 @click.argument("input")
 @click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .inr, if that does not exist.")
 @click.option("--kind", type=click.Choice(["image", "volume", "audio", "video"]), help="What INPUT is, where its content leaves a choice.")
+@click.option("--frames", type=click.IntRange(min=1), help="Of a video the first N frames.", metavar="N")
+@click.option("--rate", type=float, help="Frames a second of pictures: a folder, or a pattern such as frames/%04d.png. Default: 25.")
 @click.option("-q", "--quality", type=float, help="0..100: how much an error counts against a byte. 75 unless another target is given.")
 @click.option("--psnr", type=float, help="Target: at least this PSNR in dB.")
 @click.option("--bpp", type=float, help="Target: at most this many bits per sample.")
@@ -62,6 +64,8 @@ def command(
     input: str,
     output: str | None,
     kind: str | None,
+    frames: int | None,
+    rate: float | None,
     quality: float | None,
     psnr: float | None,
     bpp: float | None,
@@ -84,7 +88,7 @@ def command(
     no_progress: bool,
     quiet: bool,
 ) -> None:
-    """Fit INPUT (image, volume, sound or video; a folder of DICOM slices; - for stdin) with a network and write it as an .inr file."""
+    """Fit INPUT (image, volume, sound, video; a folder of slices or frames; - for stdin) with a network and write it as an .inr file."""
     target = _derived(input) if output is None else output
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
@@ -100,6 +104,8 @@ def command(
         encoded = encode(
             read_source(input),
             kind=kind,
+            frames=frames,
+            rate=rate,
             quality=quality,
             psnr=psnr,
             bpp=bpp,

@@ -122,7 +122,9 @@ def training_data(
     def on_device(array: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
 
-    weight_tensor = None if weights is None else on_device(np.moveaxis(weights, -1, 0))
+    # The mean squared error is over samples that count: weights are 1 on average.
+    mean = 0.0 if weights is None else float(weights.mean(dtype=np.float64))
+    weight_tensor = None if weights is None else on_device(np.moveaxis(weights / np.float32(mean or 1.0), -1, 0))
     return TrainingData(on_device(targets), weight_tensor, scale, offset, shape, steps, phases, first)
 
 

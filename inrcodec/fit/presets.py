@@ -30,6 +30,7 @@ class Request:
 
     shape: tuple[int, ...]  # nominal samples per axis
     channels: int
+    kind: str = "image"  # one of spec.KINDS
     quality: float | None = None
     psnr: float | None = None
     size: int | None = None  # bytes
@@ -144,11 +145,11 @@ def paper_config(d: int, c: int) -> SasnetConfig:
 
 def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     d = len(request.shape)
-    if d > 2:
+    if d > 2 and request.kind != "video":
         return _small_sasnet_config(request, samples)
     longest = max(request.shape)
     # One vertex per sample on the finest level: the rate decides which of them survive.
-    finest = max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1)
+    finest = max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1 if d < 3 else longest - 1)
     # Along one axis interpolation is one matrix of all samples by all vertices.
     finest = _setting(request, "finest", min(finest, 512) if d == 1 else finest)
     coarsest = _setting(request, "coarsest", min(8, finest))
@@ -187,7 +188,7 @@ def _masked_sines(
     mask_features: int,
     grid_features: int,
 ) -> SasnetConfig:
-    """What the defaults for images and for volumes have in common; at most as many frequencies as |k| <= band has."""
+    """What the defaults for images videos and volumes have in common; at most as many frequencies as |k| <= band has."""
     d = len(request.shape)
     low = max(1, low)
     return SasnetConfig(

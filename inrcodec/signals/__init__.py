@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.signals import audio, image, image_write, shape, video, volume, volume_write
-from inrcodec.signals.base import Modality, Samples, Signal
+from inrcodec.signals import audio, field, image, image_write, shape, video, volume, volume_write
+from inrcodec.signals import frames as sequence
+from inrcodec.signals.base import Modality, Samples, Signal, Slabs
 from inrcodec.spec import SIGNATURE
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | NDArray[Any]
@@ -19,17 +20,31 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | N
 # Asked in this order, first by the content alone, then by the suffix too.
 MODALITIES: tuple[Modality, ...] = (
     Modality("image", ("y", "x"), image_write.SUFFIXES, image.accepts, image.read_image, image_write.write_image),
-    Modality("volume", ("z", "y", "x"), volume_write.SUFFIXES, volume.accepts, volume.read_volume, volume_write.write_volume),
+    Modality(
+        "volume", ("z", "y", "x"), volume_write.SUFFIXES, volume.accepts, volume.read_volume, volume_write.write_volume,
+        volume_write.stream_volume,
+    ),
     Modality("audio", ("t",), audio.SUFFIXES, audio.accepts, audio.read_audio, audio.write_audio),
     Modality("video", ("t", "y", "x"), video.SUFFIXES, video.accepts, video.read_video, video.write_video),
+    Modality("field", field.AXES, field.SUFFIXES, field.accepts, field.read_field, field.write_field, field.stream_field),
 )  # fmt: skip
 _EXPECTED = "an image, a volume, sound or video"
 
 
-def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEFAULT_LIMITS, strip: bool = False) -> Signal:
+def read_signal(
+    source: Source,
+    *,
+    kind: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    strip: bool = False,
+    frames: int | None = None,
+    rate: float | None = None,
+) -> Signal:
     """The signal in a file (path, bytes or binary file object), a folder or a NumPy array, known by its content, then by its suffix.
 
-    A folder holds the slices of one DICOM series. An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
+    A folder holds the slices of one DICOM series, or pictures that are the frames of a video, as the files of a pattern such as
+    frames/%04d.png are: `rate` frames a second (25 if None), the first `frames` of them.
+    An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
     `kind` says which kind of signal it is to be, where the content leaves a choice. `strip` leaves out EXIF and XMP, and keeps the ICC
     profile, which is part of what colours mean. Raises InputError for what cannot be read, LimitExceeded for what is larger than
     `limits` allow, UsageError for an unknown kind.
@@ -38,6 +53,10 @@ def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEF
         raise UsageError(f"kind: expected one of {', '.join(m.kind for m in MODALITIES)}, got {kind}")
     if isinstance(source, np.ndarray):
         return _from_array(source, kind, limits)
+    if isinstance(source, str | os.PathLike) and kind in (None, "video") and _is_sequence(os.fspath(source), kind):
+        return sequence.read_sequence(os.fspath(source), rate=rate, frames=frames, limits=limits, strip=strip)
+    if rate is not None:
+        raise UsageError("rate: expected a folder or a pattern of pictures, whose frames have no times of their own")
     if isinstance(source, str | os.PathLike) and os.path.isdir(source):
         return volume.read_dicom_series(volume.dicom_paths(os.fspath(source)), limits=limits, strip=strip)
     data, name = _load(source)
@@ -50,7 +69,16 @@ def read_signal(source: Source, *, kind: str | None = None, limits: Limits = DEF
         raise InputError(f"{name}: expected {_EXPECTED}, got a shape, which inrcodec.signals.shape reads but encode does not take")
     if modality is None:
         raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
+    if frames is not None:
+        if modality.kind != "video":
+            raise UsageError(f"{name}: frames: expected a video, got {modality.kind}")
+        return video.read_video(data, name, limits=limits, strip=strip, frames=frames)
     return modality.read(data, name, limits=limits, strip=strip)
+
+
+def _is_sequence(name: str, kind: str | None) -> bool:
+    """Whether a name stands for the frames of a video: a pattern, or a folder that holds pictures or is said to be a video."""
+    return (kind == "video" or bool(sequence.sequence_paths(name))) if os.path.isdir(name) else sequence.is_pattern(name)
 
 
 def _modality_of(data: bytes, name: str) -> Modality | None:
@@ -74,19 +102,28 @@ def _from_array(array: NDArray[Any], kind: str | None, limits: Limits) -> Signal
 
 def writer_for(kind: str, suffix: str) -> Callable[[Samples, str], bytes]:
     """The function (samples, suffix) -> bytes for this kind; raises UsageError for an unknown kind or suffix."""
+    return _writer(kind, suffix).write
+
+
+def stream_for(kind: str, suffix: str) -> Callable[[Slabs, str, IO[bytes]], None] | None:
+    """The function (slabs, suffix, file) that writes part by part, or None where there is none; raises as `writer_for` does."""
+    return _writer(kind, suffix).stream
+
+
+def _writer(kind: str, suffix: str) -> Modality:
     for modality in MODALITIES:
         if modality.kind == kind:
             if suffix not in modality.suffixes:
                 raise UsageError(f"cannot write {kind} as {suffix!r}; expected one of {' '.join(modality.suffixes)}")
-            return modality.write
+            return modality
     raise UsageError(f"cannot write signals of kind {kind!r}; expected one of {' '.join(m.kind for m in MODALITIES)}")
 
 
-def side_files(samples: Samples, name: str, suffix: str) -> dict[str, bytes]:
+def side_files(slabs: Slabs, name: str, suffix: str) -> dict[str, bytes]:
     """What has to lie beside the file `name` written with `suffix` for it to be read again, by name."""
     if suffix != ".raw":
         return {}
-    return {os.fspath(Path(name).with_suffix(".json")): volume_write.raw_sidecar(samples, Path(name).name)}
+    return {os.fspath(Path(name).with_suffix(".json")): volume_write.raw_sidecar(slabs, Path(name).name)}
 
 
 def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> tuple[bytes, str]:

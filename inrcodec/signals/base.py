@@ -1,9 +1,9 @@
 """What a signal is to the rest of the codec: samples on a lattice, and what belongs to them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Channel:
-    """One output: its name (R, G, B, A, Y, ...), its role (spec.ROLES), and the source values that 0 and 1 stand for.
-
-    Role "valid" marks a channel that is 1 where the source has a sample and 0 where it has none (NaN).
-    """
+    """One output: its name (R, G, B, A, Y, ...), its role (spec.ROLES), and the source values that 0 and 1 stand for."""
 
     name: str
     role: str
@@ -73,6 +70,7 @@ class Signal:
 
     values   (*axes, c) float32 in [0, 1]
     weights  (*axes, c) float32 in {0, 1} or None: 0 where a sample does not matter (colour under alpha 0)
+    missing  (*axes) or None: true where the source has no sample (NaN); weights are 0 there
     bits     bit depth of the source, 1..16; of a signal with a dtype, of its codes between low and high
     dtype    NumPy's name of the source's samples where they are numbers and not codes of `bits` bits (volumes, sound): "int16", "float32"
     digest   SHA-256 of the source's bytes, hex
@@ -87,6 +85,7 @@ class Signal:
     dtype: str | None = None
     space: Space | None = None
     weights: NDArray[np.float32] | None = None
+    missing: NDArray[np.bool_] | None = None
     source: str = ""
     digest: str = ""
     metadata: Metadata = Metadata()
@@ -110,6 +109,25 @@ class Samples:
     metadata: Metadata = Metadata()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slabs:
+    """Decoded samples to write that come in parts along the first axis, so that they are never all there.
+
+    shape  (*axes, c) of the whole
+    parts  (rows, *other axes, c) in order, of `dtype`; taken once
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    parts: Iterable[NDArray[Any]]
+    space: Space | None = None
+
+
+def as_slabs(samples: Samples) -> Slabs:
+    """`samples` as one part."""
+    return Slabs(shape=samples.codes.shape, dtype=samples.codes.dtype, parts=(samples.codes,), space=samples.space)
+
+
 @dataclass(frozen=True)
 class Modality:
     """A row of the table MODALITIES: how one kind of signal is recognised, read and written.
@@ -118,6 +136,7 @@ class Modality:
     read      (bytes, name, limits, strip) -> Signal; raises InputError, LimitExceeded
     write     (Samples, suffix in lower case) -> bytes; raises UsageError for an unknown suffix
     suffixes  what `write` knows, lower case with the dot
+    stream    (Slabs, suffix, binary file) writes the same bytes part by part; None where a format needs all samples at once
     """
 
     kind: str
@@ -126,3 +145,4 @@ class Modality:
     accepts: Callable[[bytes, str], bool]
     read: Callable[..., Signal]
     write: Callable[[Samples, str], bytes]
+    stream: Callable[[Slabs, str, IO[bytes]], None] | None = None

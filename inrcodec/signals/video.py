@@ -338,8 +338,8 @@ def _regular(clip: _Clip) -> tuple[NDArray[np.intp], float, tuple[str, ...]]:
 
 
 def _axes(t: int, h: int, w: int) -> tuple[Axis, Axis, Axis]:
-    longest = max(h, w)
-    return Axis("t", t), Axis("y", h, -h / longest, h / longest), Axis("x", w, -w / longest, w / longest)
+    longest = max(t, h, w)  # a frame and a pixel are as far apart, so that the finest tables have a vertex for each
+    return Axis("t", t, -t / longest, t / longest), Axis("y", h, -h / longest, h / longest), Axis("x", w, -w / longest, w / longest)
 
 
 def _check_size(t: int, h: int, w: int, name: str, limits: Limits) -> None:

@@ -137,7 +137,7 @@ def volume_from_array(
     """An array (z, y, x) or (t, z, y, x), with `channels_last` (..., c), of real numbers as a signal.
 
     Values are (x - low) / (high - low) of the lowest and highest finite sample of each channel. Where one is NaN or infinite the sample
-    is missing: weight 0, the mean as value, and 0 in a last channel "valid". Without `digest` that of the array's bytes in C order.
+    is missing in all channels: weight 0, the mean as value. Without `digest` that of the array's bytes in C order.
     Raises InputError for other shapes and types and for no finite sample, LimitExceeded for more than `limits.output_samples`.
     """
     array = np.asarray(array)
@@ -164,9 +164,10 @@ def volume_from_array(
     return Signal(
         kind="volume",
         axes=_axes(axes),
-        channels=(*channels, Channel("valid", "valid")) if missing is not None else tuple(channels),
+        channels=tuple(channels),
         values=values,
         weights=weights,
+        missing=missing,
         bits=_bits(ranges, array.dtype),
         dtype=array.dtype.name,
         space=space,
@@ -259,21 +260,19 @@ def _ranges(samples: NDArray[Any], missing: NDArray[np.bool_] | None, name: str)
 def _values(
     samples: NDArray[Any], ranges: list[tuple[float, float]], missing: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Values and weights (*axes, channels), with the channel of what is valid where something is missing."""
-    shape, c = samples.shape[:-1], samples.shape[-1]
-    values = np.empty((*shape, c + (missing is not None)), np.float32)
+    """Values and weights (*axes, channels), weights where something is missing."""
+    values = np.empty(samples.shape, np.float32)
     low, high = (np.array(numbers) for numbers in zip(*ranges, strict=True))
     with np.errstate(all="ignore"):
-        for slab in slabs(shape):
-            values[slab][..., :c] = (samples[slab].astype(np.float64) - low) / (high - low)
+        for slab in slabs(samples.shape[:-1]):
+            values[slab] = (samples[slab].astype(np.float64) - low) / (high - low)
     if missing is None:
         return values, None
     valid = ~missing
-    for k in range(c):
+    for k in range(samples.shape[-1]):
         values[..., k][missing] = values[..., k].mean(where=valid, dtype=np.float64)
-    values[..., c] = valid
-    weights = np.ones_like(values)
-    weights[..., :c] = valid[..., None]
+    weights = np.empty_like(values)
+    weights[...] = valid[..., None]
     return values, weights
 
 

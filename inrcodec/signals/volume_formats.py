@@ -23,7 +23,7 @@ from inrcodec.spec import INRIMAGE_SIGNATURE
 
 GZIP = b"\x1f\x8b"
 INRIMAGE_PADDING = 256  # the header is a multiple of this long
-MAX_CHANNELS = 4095  # a container has 4096, one of which may say where samples are missing
+MAX_CHANNELS = 4096  # of a container
 _SLACK = 1 << 16  # decompressed beyond what is needed, to reach the checksum at the end
 _CHUNK = 1 << 20  # compressed bytes at a time
 _SLAB = 1 << 20  # samples computed at a time in float64

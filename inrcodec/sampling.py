@@ -1,0 +1,55 @@
+"""How a grid is cut for evaluation: tiles, slabs of whole tiles, and the means of what is evaluated finer than asked for."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from inrcodec.networks.base import Array
+from inrcodec.validity import Mask
+
+TILE_SAMPLES = 1 << 16  # samples evaluated at once; tiles are anchored to the grid, so a region has the bits of the whole
+SLAB_BYTES = 1 << 26  # of samples at a time where they are written as they are evaluated
+
+
+def averaged(nominal: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """How many samples per axis are evaluated for one of `shape`: a grid smaller than the nominal one would alias."""
+    return tuple(max(1, -(-n // m)) for n, m in zip(nominal, shape, strict=True))
+
+
+def slab_rows(tile: int, row_bytes: int) -> int:
+    """Rows of a slab of about SLAB_BYTES at most: whole tiles of `tile` rows, so that none is evaluated twice."""
+    return tile * max(1, SLAB_BYTES // (tile * row_bytes))
+
+
+def tile_shape(shape: tuple[int, ...], over: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """A tile of about TILE_SAMPLES evaluated samples, long along the last axis, and no longer along the first than a slab.
+
+    Depends on the grid alone, so that every region of it has the same tiles.
+    """
+    left = max(1, TILE_SAMPLES // math.prod(over))
+    most = max(1, SLAB_BYTES // (8 * channels * math.prod(shape[1:])))
+    d = len(shape)
+    first = [most] if d > 1 and most < min(shape[0], round(left ** (1 / d))) else []
+    left //= math.prod(first)
+    tile: list[int] = []
+    for i, m in enumerate(reversed(shape[len(first) :])):
+        share = max(1, round(left ** (1 / (d - len(first) - i)))) * (2 if i == 0 and d > 1 else 1)
+        tile.append(min(m, share))
+        left = max(1, left // tile[-1])
+    return (*first, *reversed(tile))
+
+
+def block_mean(values: Array, shape: Sequence[int], over: Sequence[int], missing: Mask | None) -> Array:
+    """Mean over blocks of `over` samples: (prod(shape * over), c) -> (c, *shape); of those not `missing` (*shape * over), NaN of none."""
+    split = [part for m, k in zip(shape, over, strict=True) for part in (m, k)]
+    blocks = values.T.reshape(-1, *split)
+    inner = tuple(range(2, 2 * len(shape) + 1, 2))
+    if missing is not None:
+        kept = ~missing.reshape(1, *split)
+        counts = kept.sum(axis=inner, dtype=np.float32)
+        with np.errstate(invalid="ignore"):
+            blocks = np.where(kept, blocks, np.float32(0)).sum(axis=inner, dtype=np.float32) / counts
+    elif any(k > 1 for k in over):
+        blocks = blocks.mean(axis=inner, dtype=np.float32)
+    return np.asarray(blocks, dtype=np.float32).reshape(-1, *shape)
