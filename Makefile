@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 IMG ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench format clean
+.PHONY: help demo test test-slow check bench bench-signals format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ check: $(VENV)/.ready  ## format, lint, types, tests
 
 bench: $(VENV)/.ready  ## measure encode, decode and step cost into tools/results/ (about an hour; DATA=folder of div2k/ and kodak/)
 	$(BIN)/python -m tools.bench_encode
+
+bench-signals: $(VENV)/.ready  ## measure volumes, shapes, sound and video beside other codecs into tools/results/ (hours; ONLY=sections)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m tools.bench_signals --resume $(if $(ONLY),--only $(ONLY))
 
 format: $(VENV)/.ready  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from inrcodec import errors, spec
+from inrcodec import spec
 from inrcodec.errors import InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.signals import MODALITIES, read_signal, writer_for
@@ -141,62 +141,6 @@ def test_arrays_that_are_no_images(array, words):
 def test_array_limit():
     with pytest.raises(LimitExceeded, match="3x2 is 6 pixels, the limit is 5"):
         read_signal(np.zeros((2, 3), np.uint8), limits=Limits(pixels=5))
-
-
-FIRST_OF_10 = ("the first of 10 pictures; the others are left out",)
-CMYK = ("CMYK converted to RGB without a profile",)
-EXPECTED = {  # error, or shape, bits, notes
-    "animated.gif": ((90, 160, 3), 8, FIRST_OF_10),
-    "cmyk.jpg": ((256, 384, 3), 8, CMYK),
-    "constant.png": ((96, 128, 3), 8, ()),
-    "corrupt_idat.png": (InputError, "damaged PNG file: wrong CRC of the IDAT chunk"),
-    "empty.png": (InputError, "empty file"),
-    "exif_orientation_6.jpg": ((480, 320, 3), 8, ()),
-    "grey16.png": ((512, 512, 1), 16, ()),
-    "grey8.png": ((256, 384, 1), 8, ()),
-    "grey_alpha.png": ((192, 256, 2), 8, ()),
-    "header_claims_60000x60000.png": (LimitExceeded, "60000x60000 is 3600000000 pixels, the limit is 178956970"),
-    "icc_profile.jpg": ((128, 192, 3), 8, ()),
-    "interlaced.png": ((191, 255, 3), 8, ()),
-    "name with späces & ünïcode.png": ((96, 128, 3), 8, ()),
-    "not_an_image.png": (InputError, "expected an image, .* got a file beginning with b'This is '"),
-    "one_pixel.png": ((1, 1, 3), 8, ()),
-    "one_row_768x1.png": ((1, 768, 3), 8, ()),
-    "onebit.png": ((512, 512, 1), 1, ()),
-    "palette64.png": ((384, 384, 3), 8, ()),
-    "palette_trns.png": ((192, 256, 4), 8, ()),
-    "progressive_444.jpg": ((256, 384, 3), 8, ()),
-    "really_a_jpeg.png": ((256, 384, 3), 8, CMYK),
-    "rgb16.png": ((192, 256, 3), 16, ()),
-    "rgba_transparent.png": ((320, 384, 4), 8, ()),
-    "truncated.jpg": (InputError, "damaged .* JPEG file: image file is truncated"),
-    "truncated.png": (InputError, "truncated PNG file: it ends at byte 204194"),
-}
-OTHERS = ("audio_", "video_", "volume_", "foreign_inrimage_")  # test_audio.py, test_video.py, test_volume.py
-NO_SIGNALS = ("mesh_", "points_")
-
-
-def odd_files():
-    return (
-        sorted(path.name for path in ODD.iterdir() if not path.name.startswith(OTHERS))
-        if ODD.is_dir()
-        else [pytest.param("", marks=pytest.mark.skip(f"no folder {ODD.name}"))]
-    )
-
-
-@pytest.mark.parametrize("name", odd_files())
-def test_odd_file(name):
-    expected = EXPECTED.get(name)
-    if expected is None:
-        assert name.startswith(NO_SIGNALS), f"nothing says what is expected of {name}"
-        expected = (InputError, "expected an image")
-    if isinstance(expected[0], type) and issubclass(expected[0], errors.InrError):
-        with pytest.raises(expected[0], match=expected[1]) as caught:
-            read_signal(ODD / name)
-        assert type(caught.value) is expected[0] and "\n" not in str(caught.value) and name in str(caught.value)
-    else:
-        signal = read_signal(ODD / name)
-        assert (signal.values.shape, signal.bits, signal.notes) == expected
 
 
 def test_odd_pixels():

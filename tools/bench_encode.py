@@ -13,8 +13,6 @@ Sections that are not run keep what the file already holds.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
-OUT = Path(__file__).parent / "results" / "encode_cpu.json"
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+from tools.bench_common import DATA, RESULTS, machine
+
+OUT = RESULTS / "encode_cpu.json"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DATA", DATA)))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--only", default="step,decode,paper,encode,jpeg")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
@@ -49,28 +48,6 @@ def main() -> None:
         result[name] = sections[name](arguments.data)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def machine() -> dict[str, Any]:
-    import torch
-
-    from inrcodec.version import VERSION
-
-    model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "inrcodec": VERSION,
-    }
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def decoded_psnr(data: bytes, source: Path) -> float:
