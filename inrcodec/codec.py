@@ -1,7 +1,6 @@
 """encode, open, verify: the codec's three doors."""
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -13,24 +12,21 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec import spec
-from inrcodec.container import Chunk, Container, compress, dump, pack_map
+from inrcodec.assembly import bytes_beside_payloads, fit_key, make_file, make_head, metadata_chunks, provenance
 from inrcodec.decoder import Inr, open_inr
 from inrcodec.errors import UsageError, VerificationFailed
 from inrcodec.files import write_atomic
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.metrics import psnr as measure_psnr
-from inrcodec.metrics import ssim as measure_ssim
 from inrcodec.progress import Progress, ProgressCallback
+from inrcodec.quality import Measured, check_stated, measure, metric_rows, placeholder
 from inrcodec.signals import read_signal
-from inrcodec.signals.base import Axis, Signal
+from inrcodec.signals.base import Signal
+from inrcodec.signals.shape_signal import ShapeSignal, protocol_of
 from inrcodec.validity import encode as encode_missing
-from inrcodec.version import VERSION
-from inrcodec.weights import network_list, pack
 
-Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal
+Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
-PROVENANCE_BYTES = 230  # about
+CHECKED = 64  # samples per axis of a shape that a check without a source decodes
 MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
 
 
@@ -39,6 +35,7 @@ class Report:
     """What an encode gave, measured on the file decoded from its bytes at the source's bit depth or type.
 
     psnr is against the full scale of codes or, of a signal of numbers, against the range of its values; max_error is in their units.
+    Of a shape both are of distances in its box; iou, surface_rms and normal_consistency are those of quality.Measured.
     """
 
     arch: str
@@ -47,6 +44,9 @@ class Report:
     psnr: float
     ssim: float | None
     max_error: float | None
+    iou: float | None
+    surface_rms: float | None
+    normal_consistency: float | None
     parameters: int
     steps: int
     encode_seconds: float
@@ -82,6 +82,8 @@ def encode(
     arch: str | None = None,
     settings: Mapping[str, Setting] | None = None,
     device: str = "auto",
+    protocol: str | None = None,
+    sign: str | None = None,
     seed: int = 0,
     time_limit: float | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -97,11 +99,11 @@ def encode(
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
     At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
-    report.target_met; the file is still the best one found. time_limit: seconds for the fit.
-    frames, rate: as for `read_signal`. Raises InputError, UsageError, LimitExceeded,
-    BackendMissing, Interrupted.
+    report.target_met; the file is still the best one found. time_limit: seconds for the fit. frames, rate: as for `read_signal`. Of shapes
+    only: protocol, "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have
+    no psnr and bpp. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
-    from inrcodec.fit.presets import Request, make_plan
+    from inrcodec.fit.presets import Request
 
     begin = time.monotonic()
     if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
@@ -114,11 +116,16 @@ def encode(
         raise UsageError(f"time_limit: expected a positive number of seconds, got {time_limit}")
     if resume and checkpoint is None:
         raise UsageError("resume: needs a checkpoint to resume from (--checkpoint PATH)")
-    signal = source if isinstance(source, Signal) else read_signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate)
+    signal = _signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, protocol=protocol, sign=sign)
+    settings = dict(settings or {})
+    if isinstance(signal, ShapeSignal) and "nominal" in settings:
+        signal = signal.with_samples(_whole_number(settings.pop("nominal")))
     shape = tuple(axis.n for axis in signal.axes)
     samples = math.prod(shape)
     if bpp is not None and not (math.isfinite(bpp) and bpp > 0):
         raise UsageError(f"bpp: expected a positive number, got {bpp}")
+    if isinstance(signal, ShapeSignal) and (psnr is not None or bpp is not None):
+        raise UsageError("target: a shape has none of PSNR or bits per sample; expected quality (--quality) or size (--size)")
     request = Request(
         shape=shape,
         channels=len(signal.channels),
@@ -129,29 +136,23 @@ def encode(
         effort=effort,
         preset=preset or "default",
         arch=arch or "sasnet.1",
-        settings=dict(settings or {}),
+        settings=settings,
     )
-    plan = make_plan(request)
 
     from inrcodec.backends.torch import threads_of, torch_device
-    from inrcodec.fit.data import training_data
+    from inrcodec.fit.sources import data_of, plan_of
     from inrcodec.fit.trainer import RunOptions, fit
     from inrcodec.memory import keep_freed_memory
 
+    plan = plan_of(signal, request)
     chosen = torch_device(device)
     keep_freed_memory()
-    data = training_data(
-        signal.values,
-        signal.weights,
-        [(a.lo, a.hi) for a in signal.axes],
-        stride=plan.schedule.stride,
-        device=chosen,
-        parts=threads_of(chosen),
-    )
-    masks = [] if signal.missing is None else [encode_missing(signal.missing)]
-    head = _head(signal, plan.network, plan.config, data.scale, data.offset)
-    ancillary = _metadata_chunks(signal)
-    key = _fit_key(signal, asdict(request), seed)
+    data, offset = data_of(signal, plan, seed=seed, device=chosen, parts=threads_of(chosen))
+    head = make_head(signal, plan.network, plan.config, data.scale, offset)
+    masks = [encode_missing(signal.missing)] if isinstance(signal, Signal) and signal.missing is not None else []
+    ancillary = metadata_chunks(signal)
+    if not deterministic:
+        ancillary += (provenance(signal, asdict(request), seed),)
     fitted = fit(
         data,
         plan,
@@ -160,8 +161,8 @@ def encode(
             device=chosen,
             time_limit=time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
-            checkpoint_key=key,
-            other_bytes=_bytes_beside_payloads(plan, head, masks, ancillary) + (0 if deterministic else PROVENANCE_BYTES),
+            checkpoint_key=fit_key(signal, asdict(request), seed),
+            other_bytes=bytes_beside_payloads(plan, head, masks, (*ancillary, metric_rows(placeholder(signal), signal))),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
@@ -170,41 +171,36 @@ def encode(
     if progress is not None:
         progress(Progress("check", fitted.steps_done, fitted.steps_done, None, None, 0.0))
 
-    if not deterministic:
-        ancillary += (Chunk(spec.PROVENANCE, pack_map(_provenance(signal, asdict(request), seed, fitted.steps_done))),)
-
     # A little coarser is the largest tensors' steps first, then the next ones'.
     by_size = [p.name for p in sorted(plan.network.params(plan.config), key=lambda p: -p.size) if p.trainable]
-
-    def assemble(coarser: int, extra: tuple[Chunk, ...] = ()) -> bytes:
-        every, some = divmod(coarser, len(by_size))
-        values = {**fitted.values, **fitted.frozen}
-        tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some])
-        tensors += [entry for entry, _ in masks]
-        full = {**head, "tens": tensors}
-        return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary + extra))
-
     # Metrics come last and are nearly constant in size; the cap holds with them inside.
-    coarser = 0
+    coarser, beside, most = 0, 0, MAX_COARSER * len(by_size)
     while True:
-        quality_measured = _measure(assemble(coarser), signal, chosen.type)
-        content = assemble(coarser, (Chunk(spec.METRICS, _metrics(quality_measured, signal)),))
-        if request.size is None or len(content) <= request.size or coarser >= MAX_COARSER * len(by_size):
-            break
-        coarser += max(1, round(4 * len(by_size) * math.log2(len(content) / request.size)))
-    target, met = _target(request, quality_measured.psnr, len(content), bpp)
+        bare = make_file(head, plan, fitted, masks, by_size, coarser, ancillary)
+        length = len(bare) + beside
+        if request.size is None or length <= request.size or coarser >= most:
+            found = _measure(bare, signal, chosen.type)
+            content = make_file(head, plan, fitted, masks, by_size, coarser, (*ancillary, metric_rows(found, signal)))
+            beside, length = len(content) - len(bare), len(content)
+            if request.size is None or length <= request.size or coarser >= most:
+                break
+        coarser += max(1, round(4 * len(by_size) * math.log2(length / request.size)))
+    target, met = _target(request, found.psnr, len(content), bpp)
     parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
     report = Report(
         arch=plan.network.id,
         bytes=len(content),
         bpp=8 * len(content) / samples,
-        psnr=quality_measured.psnr,
-        ssim=quality_measured.ssim,
-        max_error=quality_measured.max_error,
+        psnr=found.psnr,
+        ssim=found.ssim,
+        max_error=found.max_error,
+        iou=found.iou,
+        surface_rms=found.surface_rms,
+        normal_consistency=found.normal_consistency,
         parameters=parameters,
         steps=fitted.steps_done,
         encode_seconds=time.monotonic() - begin,
-        decode_seconds=quality_measured.seconds,
+        decode_seconds=found.seconds,
         target=target,
         target_met=met,
         interrupted=fitted.interrupted,
@@ -219,7 +215,7 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     Without a source only what the file itself says is checked: parameters unpack, the nominal grid decodes to finite values.
     Raises VerificationFailed, and whatever a damaged file raises.
     """
-    values = inr.decode(dtype=np.float32)
+    values = _decoded(inr)
     checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
     if np.isinf(values).any() or (inr.missing is None and np.isnan(values).any()):
         raise VerificationFailed("decode: expected finite values, got NaN or infinity")
@@ -227,19 +223,22 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
     if source is None:
         checks["stated"] = stated
         return checks
-    signal = source if isinstance(source, Signal) else read_signal(source, kind=inr.head["kind"], limits=limits)
+    protocol = protocol_of(inr.bounds) if inr.head["kind"] == "shape" else None
+    signal = _signal(source, kind=inr.head["kind"], limits=limits, protocol=protocol)
+    if isinstance(signal, ShapeSignal):
+        signal = signal.with_samples(inr.grid_shape[0])
+        ours, theirs = (None if space is None else space.affine for space in (signal.space, inr.space))
+        if ours is None or theirs is None or not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9):
+            raise VerificationFailed("space: the source lies elsewhere, or is of another size, than the file says")
     expected = (*(axis.n for axis in signal.axes), len(signal.channels))
-    if values.shape != expected:
-        raise VerificationFailed(f"shape: the source is {expected}, the file decodes to {values.shape}")
-    if not np.array_equal(_mask_of(inr.missing, inr), _mask_of(signal.missing, inr)):
+    if inr.shape != expected:
+        raise VerificationFailed(f"shape: the source is {expected}, the file decodes to {inr.shape}")
+    if not _same_mask(inr.missing, None if isinstance(signal, ShapeSignal) else signal.missing):
         raise VerificationFailed("missing samples: those of the file are not those of the source")
     found = measure(inr, signal)
-    checks |= {"psnr": found.psnr, "ssim": found.ssim, "max_error": found.max_error, "stated": stated}
-    if "psnr" not in stated:
-        return checks
-    if (math.isfinite(found.psnr) and abs(found.psnr - stated["psnr"]) > 0.02) or (found.psnr < stated["psnr"] - 0.02):
-        raise VerificationFailed(f"psnr: the file states {stated['psnr']:.3f} dB, against the source it is {found.psnr:.3f} dB")
-    return checks
+    told = {key: value for key, value in asdict(found).items() if key != "seconds" and (value is not None or key in ("ssim", "max_error"))}
+    check_stated(stated, found)
+    return checks | told | {"stated": stated}
 
 
 def params_digest(inr: Inr) -> str:
@@ -251,138 +250,45 @@ def params_digest(inr: Inr) -> str:
     return digest.hexdigest()
 
 
-def _head(signal: Signal, network: Any, config: Any, scale: float, offset: NDArray[np.float64]) -> dict[str, Any]:
-    channels = []
-    for c, o in zip(signal.channels, offset, strict=True):
-        channel: dict[str, Any] = {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)}
-        if signal.dtype is not None:
-            channel |= {"low": float(c.low), "high": float(c.high)}
-        channels.append(channel)
-    out: dict[str, Any] = {"channels": channels, "bits": signal.bits}
-    if signal.dtype is not None:
-        out["dtype"] = signal.dtype
-    if signal.missing is not None:
-        out["valid"] = True
-    head: dict[str, Any] = {
-        "kind": signal.kind,
-        "level": 1,
-        "req": [],
-        "axes": [_axis(a) for a in signal.axes],
-        "out": out,
-        "net": network_list(network, config),
-    }
-    if signal.space is not None:
-        space = signal.space
-        head["space"] = {"spacing": list(space.spacing)}
-        head["space"] |= {} if space.affine is None else {"affine": list(space.affine)}
-        head["space"] |= {} if not space.units else {"units": space.units}
-    if signal.kind == "image":
-        head["color"] = {"icc": True} if signal.metadata.icc is not None else {}
-    return head
+def _same_mask(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> bool:
+    return a is b if a is None or b is None else np.array_equal(a, b)
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": axis.name, "n": axis.n}
-    return described if (axis.lo, axis.hi) == (-1.0, 1.0) else {**described, "lo": axis.lo, "hi": axis.hi}
+def _decoded(inr: Inr) -> NDArray[Any]:
+    """The nominal grid; of a shape, whose grid is large and arbitrary, samples of it."""
+    if inr.head["kind"] != "shape":
+        return inr.decode(dtype=np.float32)
+    return inr.on(*(np.linspace(lo, hi, min(n, CHECKED)) for (lo, hi), n in zip(inr.bounds, inr.grid_shape, strict=True)))
 
 
-def _bytes_beside_payloads(plan: Any, head: dict[str, Any], masks: list[tuple[list[Any], bytes]], ancillary: tuple[Chunk, ...]) -> int:
-    """About what a file takes beside the payloads of its parameters, without provenance."""
-    tensors = [[spec.RANS, 1 << 8] for _ in plan.network.params(plan.config)]
-    tensors += [entry for entry, _ in masks]
-    metrics = Chunk(spec.METRICS, pack_map({"metrics": [{"metric": "psnr", "value": 0.1, "unit": "dB", "peak": 0.1}] * 2}))
-    return len(dump(Container({**head, "tens": tensors}, b"".join(bits for _, bits in masks), (*ancillary, metrics))))
+def _signal(
+    source: Source,
+    *,
+    kind: str | None,
+    limits: Limits,
+    strip: bool = False,
+    frames: int | None = None,
+    rate: float | None = None,
+    protocol: str | None = None,
+    sign: str | None = None,
+) -> Signal | ShapeSignal:
+    if isinstance(source, Signal | ShapeSignal):
+        if protocol is not None and protocol != getattr(source, "protocol", None):
+            raise UsageError(f"protocol: the signal is {getattr(source, 'protocol', 'no shape')}, got {protocol}")
+        return source
+    return read_signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, protocol=protocol, sign=sign)
 
 
-def _metadata_chunks(signal: Signal) -> tuple[Chunk, ...]:
-    metadata = signal.metadata
-    chunks = []
-    if metadata.icc is not None:
-        chunks.append(Chunk(spec.ICC, compress(metadata.icc)))
-    if metadata.exif is not None:
-        chunks.append(Chunk(spec.EXIF, metadata.exif))
-    if metadata.xmp is not None:
-        chunks.append(Chunk(spec.XMP, metadata.xmp))
-    return tuple(chunks)
+def _whole_number(value: Setting) -> int:
+    try:
+        return int(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--set nominal: expected int, got {value!r}") from error
 
 
-def _mask_of(missing: NDArray[np.bool_] | None, inr: Inr) -> NDArray[np.bool_]:
-    return np.zeros(inr.grid_shape, dtype=np.bool_) if missing is None else missing
-
-
-def _provenance(signal: Signal, request: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
-    """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
-    options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels", "kind")}
-    return {
-        "writer": f"inrcodec {VERSION}",
-        "source_sha256": bytes.fromhex(signal.digest),
-        "options": options,
-        "seed": seed,
-        "steps": steps,
-    }
-
-
-def _fit_key(signal: Signal, request: dict[str, Any], seed: int) -> str:
-    """What a checkpoint belongs to: the samples, the options, the version."""
-    digest = hashlib.sha256(json.dumps([request, seed, VERSION], sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(signal.values).tobytes())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A decoded file against its source; `seconds` of the decode."""
-
-    psnr: float
-    ssim: float | None
-    max_error: float | None
-    seconds: float
-
-
-def _measure(content: bytes, signal: Signal, device: str) -> Measured:
+def _measure(content: bytes, signal: Signal | ShapeSignal, device: str) -> Measured:
     limits = replace(DEFAULT_LIMITS, output_samples=1 << 40, work=1 << 80)
     return measure(open_inr(content, backend="torch", device=device, limits=limits), signal)
-
-
-def measure(inr: Inr, signal: Signal) -> Measured:
-    """Decode as a user would and compare with the source."""
-    begin = time.monotonic()
-    decoded = inr.decode()
-    seconds = time.monotonic() - begin
-    values, weights = signal.values, signal.weights
-    if signal.dtype is None:
-        found = decoded.astype(np.float32) / np.float32(2**signal.bits - 1)
-        structure = float(measure_ssim(values, found)) if signal.kind == "image" else None
-        return Measured(measure_psnr(values, found, weights=weights), structure, None, seconds)
-    low = np.array([c.low for c in signal.channels])
-    span = np.array([c.high for c in signal.channels]) - low
-    # What the source lacks has weight 0; what only the file lacks counts as wrong as can be.
-    found = np.nan_to_num((decoded.astype(np.float64) - low) / span, nan=-1.0)
-    error = np.abs(found - values) * span
-    largest = float((error if weights is None else error * weights).max())
-    structure = _volume_ssim(values, found, signal.missing) if signal.kind == "volume" else None
-    return Measured(measure_psnr(values, found, weights=weights), structure, largest, seconds)
-
-
-def _volume_ssim(a: NDArray[Any], b: NDArray[Any], missing: NDArray[np.bool_] | None) -> float | None:
-    """Of volumes (z, y, x, c), or the mean over t of (t, z, y, x, c); None where no window is without a missing sample."""
-    if a.ndim == 4:
-        a, b, missing = a[None], b[None], None if missing is None else missing[None]
-    masks = [None] * len(a) if missing is None else list(missing)
-    found = [measure_ssim(x, y, axes=3, missing=mask) for x, y, mask in zip(a, b, masks, strict=True)]
-    kept = [value for value in found if not math.isnan(value)]
-    return sum(kept) / len(kept) if kept else None
-
-
-def _metrics(measured: Measured, signal: Signal) -> bytes:
-    # An exact decode has no finite PSNR; it is stated as what one code off in every sample would be at most.
-    peak = max(c.high - c.low for c in signal.channels)
-    rows: list[dict[str, Any]] = [{"metric": "psnr", "value": min(measured.psnr, 999.0), "unit": "dB", "peak": peak}]
-    if measured.ssim is not None:
-        rows.append({"metric": "ssim", "value": measured.ssim})
-    if measured.max_error is not None:
-        rows.append({"metric": "max_error", "value": measured.max_error})
-    return pack_map({"metrics": rows})
 
 
 def _target(request: Any, found: float, nbytes: int, bpp: float | None) -> tuple[str | None, bool]:

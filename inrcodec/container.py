@@ -271,8 +271,27 @@ def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
         _check_map(head["color"], spec.COLOR_FIELDS, "HEAD.color")
     if "space" in head:
         _check_space(head["space"], len(head["axes"]))
+    if head["kind"] == "shape":
+        _check_shape(head)
     _check_tensors(head["tens"], limits)
     _check_valid(head, limits)
+
+
+def _check_shape(head: dict[str, Any]) -> None:
+    roles = [channel["role"] for channel in head["out"]["channels"]]
+    if len(head["axes"]) != 3 or roles != ["sdf"] or "dtype" not in head["out"]:
+        raise CorruptFile(
+            f"HEAD: expected a shape to have 3 axes, one channel of role sdf and a dtype, got {len(head['axes'])} axes, {roles}"
+        )
+    affine = head.get("space", {}).get("affine", ())
+    if len(affine) != 16 or not abs(_determinant(affine)) > 0:
+        raise CorruptFile("HEAD.space.affine: expected the 16 numbers of an invertible matrix for a shape")
+
+
+def _determinant(m: list[float]) -> float:
+    """Of the upper left 3 x 3 of a 4 x 4 matrix, row by row."""
+    (a, b, c), (d, e, f), (g, h, i) = m[0:3], m[4:7], m[8:11]
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def _check_space(space: dict[str, Any], d: int) -> None:

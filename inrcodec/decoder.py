@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +32,10 @@ from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.outputs import Outputs
-from inrcodec.sampling import TILE_SAMPLES, averaged, block_mean, slab_rows, tile_shape
+from inrcodec.sampling import TILE_SAMPLES, averaged, block_mean, fill_lattice, slab_rows, slices_of, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
 from inrcodec.signals.base import Axis, Channel, Metadata, Samples, Slabs, Space, sampled_space
+from inrcodec.surface import Surface, decoded_surface
 from inrcodec.validity import Mask, missing_samples
 from inrcodec.weights import read_network, unpack
 
@@ -172,12 +173,20 @@ class Inr:
     def on(self, *axes: Any) -> Array:
         """`at` on the outer product of one vector of coordinates per axis, (n1), (n2) ...: (n1, n2, ..., c); faster than its points."""
         vectors = tuple(np.asarray(axis, dtype=np.float64) for axis in axes)
-        if len(vectors) != len(self.grid_shape) or not all(v.ndim == 1 and np.isfinite(v).all() for v in vectors):
+        if len(vectors) != len(self.grid_shape) or not all(v.ndim == 1 and v.size and np.isfinite(v).all() for v in vectors):
             raise UsageError(f"on: expected {len(self.grid_shape)} vectors of finite coordinates, got shapes {[v.shape for v in vectors]}")
         coords = Lattice(vectors)
         self._check_work(coords.n)
-        values = self._outputs.values(self._evaluator(coords.n)(coords))
-        return (values if self.missing is None else self._without_missing(values, coords.points())).reshape(*coords.shape, -1)
+        evaluate = self._evaluator(coords.n)
+        result = np.empty((*coords.shape, len(self.channels)), dtype=np.float32)
+
+        def values(part: Lattice) -> Array:
+            found = self._outputs.values(evaluate(part))
+            return found if self.missing is None else self._without_missing(found, part.points())
+
+        with self._engine(coords.n).crew() as crew:
+            fill_lattice(coords, values, result, crew.map)
+        return result
 
     def gradient(self, points: Any) -> Array:
         """d value / d coordinate at points (n, d): (n, c, d) float32, exact, by PyTorch. Raises BackendMissing without it."""
@@ -189,6 +198,13 @@ class Inr:
         from inrcodec.backends.gradient import input_gradient
 
         return self._without_missing(self._outputs.slopes(input_gradient(self._network, self._config, self.params, coords)), coords)
+
+    def mesh(self, *, resolution: int = 256, progress: Callable[[int, int], None] | None = None) -> Surface:
+        """The surface of a shape, by marching cubes on resolution^3 points of its box: see surface.py.
+
+        `progress` is told (points done, points known to be needed). Raises UsageError for other files and a resolution below 2.
+        """
+        return decoded_surface(self.head, self.at, self.gradient, resolution=resolution, progress=progress)
 
     def modulation(self, *axes: Any, scale: float = 1.0) -> Array | None:
         """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
@@ -277,26 +293,11 @@ class Inr:
         axis_parts = parts[:d]
         if any(p is Ellipsis for p in parts) or not all(isinstance(p, slice | int | np.integer) for p in axis_parts):
             return np.asarray(self.decode()[key])
-        region: list[tuple[int, int]] = []
-        local: list[slice | int] = []
-        for part, n in zip([*axis_parts, *[slice(None)] * (d - len(axis_parts))], self.grid_shape, strict=True):
-            if isinstance(part, slice):
-                indices = range(n)[part]
-                if not indices:
-                    return self._empty(key)
-                low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
-                first = indices[0] - low
-                stop = indices[-1] - low + (1 if indices.step > 0 else -1)
-                local.append(slice(first, None if stop < 0 else stop, indices.step))
-            else:
-                index = range(n)[part]
-                low = high = index
-                local.append(0)
-            region.append((low, high + 1))
+        touched = slices_of(axis_parts, self.grid_shape)
+        if touched is None:
+            return np.asarray(np.broadcast_to(np.zeros((), dtype=self._outputs.sample_type(self.bits, None)), self.shape)[key]).copy()
+        region, local = touched
         return np.asarray(self.decode(region=region)[(*local, *parts[d:])])
-
-    def _empty(self, key: Any) -> NDArray[Any]:
-        return np.asarray(np.broadcast_to(np.zeros((), dtype=self._outputs.sample_type(self.bits, None)), self.shape)[key]).copy()
 
     def _target_shape(self, scale: float | None, size: Sequence[int] | None) -> tuple[int, ...]:
         if scale is not None and size is not None:

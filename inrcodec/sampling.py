@@ -1,10 +1,13 @@
 """How a grid is cut for evaluation: tiles, slabs of whole tiles, and the means of what is evaluated finer than asked for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from inrcodec.coordinates import Lattice, Window, full_window, tiles
 from inrcodec.networks.base import Array
 from inrcodec.validity import Mask
 
@@ -38,6 +41,38 @@ def tile_shape(shape: tuple[int, ...], over: tuple[int, ...], channels: int) -> 
         tile.append(min(m, share))
         left = max(1, left // tile[-1])
     return (*first, *reversed(tile))
+
+
+def fill_lattice(
+    coords: Lattice, values: Callable[[Lattice], Array], result: Array, run: Callable[[Callable[[Window], None], Iterable[Window]], Any]
+) -> None:
+    """Set `result` (*coords.shape, c) to the `values` (n, c) of coords, tile by tile; `run` is the map of a crew."""
+    axis_part = lru_cache(maxsize=256)(lambda k, a, b: coords.axes[k][a:b].copy())
+
+    def fill(tile: Window) -> None:
+        place = result[tuple(slice(a, b) for a, b in tile)]
+        place[...] = values(Lattice(tuple(axis_part(k, a, b) for k, (a, b) in enumerate(tile)))).reshape(place.shape)
+
+    run(fill, tiles(coords.shape, full_window(coords.shape), tile_shape(coords.shape, (1,) * coords.d, result.shape[-1])))
+
+
+def slices_of(parts: Sequence[Any], sizes: Sequence[int]) -> tuple[list[tuple[int, int]], list[slice | int]] | None:
+    """The region that slices and integers of the first axes touch, and what they are within it; None where they touch nothing."""
+    region: list[tuple[int, int]] = []
+    local: list[slice | int] = []
+    for part, n in zip([*parts, *[slice(None)] * (len(sizes) - len(parts))], sizes, strict=True):
+        if isinstance(part, slice):
+            indices = range(n)[part]
+            if not indices:
+                return None
+            low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
+            stop = indices[-1] - low + (1 if indices.step > 0 else -1)
+            local.append(slice(indices[0] - low, None if stop < 0 else stop, indices.step))
+        else:
+            low = high = range(n)[part]
+            local.append(0)
+        region.append((low, high + 1))
+    return region, local
 
 
 def block_mean(values: Array, shape: Sequence[int], over: Sequence[int], missing: Mask | None) -> Array:

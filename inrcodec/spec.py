@@ -30,8 +30,8 @@ PROVENANCE = b"pROV"  # msgpack map: writer, options, source digest
 METRICS = b"mTRC"  # msgpack map, "metrics": measured on the decoded file
 ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hASH")
 
-KINDS = ("image", "volume", "sdf", "audio", "video", "field")
-ROLES = ("color", "alpha", "value", "distance")
+KINDS = ("image", "volume", "shape", "audio", "video", "field")
+ROLES = ("color", "alpha", "value", "sdf")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")  # of samples that are numbers
 NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1")
 

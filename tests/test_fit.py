@@ -187,10 +187,10 @@ def test_batches_see_every_sample_once_per_cycle() -> None:
     d = data(stride=3)
     total = sum(d.batch(phase).targets.shape[1] for phase in d.phase_indices())
     assert total == d.samples == 24 * 31
-    stacked = np.concatenate([d.batch(phase).parts[0].lattice.points().values for phase in d.phase_indices()])
+    stacked = np.concatenate([d.batch(phase).parts[0].coords.points().values for phase in d.phase_indices()])
     assert len(np.unique(stacked, axis=0)) == d.samples
     batch = d.batch((1, 2))
-    rows, columns = batch.parts[0].lattice.shape
+    rows, columns = batch.parts[0].coords.shape
     image = smooth_picture(24, 31)[1::3, 2::3].reshape(rows * columns, 3)
     np.testing.assert_allclose(batch.targets.numpy().T * d.scale + d.offset, image, atol=1e-6)
 
@@ -218,7 +218,7 @@ def test_parts_and_pieces_have_the_gradients_of_the_whole(weighted: bool, monkey
         error = batch_gradients(lanes, threads, network, config, batch, scale=d.scale, mask_sparsity=0.3)
 
     leaves = {name: view.clone().requires_grad_() for name, view in layout.views(values).items()}
-    points = Points(np.concatenate([part.lattice.points().values for part in batch.parts]))
+    points = Points(np.concatenate([part.coords.points().values for part in batch.parts]))
     everything = {**leaves, **{name: torch.tensor(value) for name, value in frozen.items()}}
     ops = TorchOps(CPU)
     masks = network.modulate(ops, config, everything, points)

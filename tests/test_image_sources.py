@@ -77,7 +77,7 @@ def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_modalities_and_writers():
-    assert [m.kind for m in MODALITIES] == ["image", "volume", "audio", "video"]
+    assert [m.kind for m in MODALITIES] == ["image", "volume", "audio", "video", "shape"]
     assert writer_for("image", ".png") is MODALITIES[0].write
     assert accepts(b"GIF89a", ".wav") and not accepts(b"RIFF\0\0\0\0WAVE", ".png")
     for kind, suffix, words in [("image", ".txt", r"cannot write image as '.txt'; expected one of .png"), ("sound", ".png", "'sound'")]:

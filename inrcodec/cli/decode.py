@@ -9,7 +9,7 @@ from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
-DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4"}
+DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4", "shape": "npy"}
 
 
 @click.command(
@@ -20,7 +20,7 @@ DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4
 @click.option(
     "-o",
     "--output",
-    help="File to write, - for stdout. Default: INPUT with the suffix .png (volumes .npy, sound .wav), if that does not exist.",
+    help="File to write, - for stdout. Default: INPUT with the suffix .png (volumes and shapes .npy, sound .wav), if that does not exist.",
 )
 @click.option("--scale", type=float, help="Samples per nominal sample and axis: 16, 0.5 ...")
 @click.option(

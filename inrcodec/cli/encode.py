@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 )
 @click.argument("input")
 @click.option("-o", "--output", help="File to write, - for stdout. Default: INPUT with the suffix .inr, if that does not exist.")
-@click.option("--kind", type=click.Choice(["image", "volume", "audio", "video"]), help="What INPUT is, where its content leaves a choice.")
+@click.option(
+    "--kind", type=click.Choice(["image", "volume", "audio", "video", "shape"]), help="What INPUT is, where its content leaves a choice."
+)
 @click.option("--frames", type=click.IntRange(min=1), help="Of a video the first N frames.", metavar="N")
 @click.option("--rate", type=float, help="Frames a second of pictures: a folder, or a pattern such as frames/%04d.png. Default: 25.")
 @click.option("-q", "--quality", type=float, help="0..100: how much an error counts against a byte. 75 unless another target is given.")
@@ -42,6 +44,14 @@ if TYPE_CHECKING:
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
 @click.option("--arch", help="Network: sasnet.1 (default), msa.1, siren.1.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["default", "finer"]),
+    help="Of a shape, what is fitted: mesh distances, or the sampling, targets and loss of the FINER protocol.",
+)
+@click.option(
+    "--sign", type=click.Choice(["winding", "error"]), help="Of an open mesh: inside by its winding number (default), or an error."
+)
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, input, options, version: same bytes."
 )
@@ -74,6 +84,8 @@ def command(
     preset: str | None,
     arch: str | None,
     settings: tuple[str, ...],
+    protocol: str | None,
+    sign: str | None,
     seed: int,
     time_limit: float | None,
     checkpoint: str | None,
@@ -88,7 +100,7 @@ def command(
     no_progress: bool,
     quiet: bool,
 ) -> None:
-    """Fit INPUT (image, volume, sound, video; a folder of slices or frames; - for stdin) with a network and write it as an .inr file."""
+    """Fit INPUT (image, volume, shape, sound, video; a folder of slices or frames; - for stdin) with a network; write an .inr file."""
     target = _derived(input) if output is None else output
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
@@ -115,6 +127,8 @@ def command(
             arch=arch,
             settings=_settings(settings),
             device=device,
+            protocol=protocol,
+            sign=sign,
             seed=seed,
             time_limit=time_limit,
             checkpoint=checkpoint,
@@ -140,10 +154,21 @@ def command(
 
 
 def _summary(target: str, report: "Report") -> str:
-    ssim = "" if report.ssim is None else f", SSIM {report.ssim:.4f}"
-    ssim += "" if report.max_error is None else f", largest error {report.max_error:.4g}"
+    shape = report.surface_rms is not None
+    measured = [f"{'distance ' if shape else ''}PSNR {report.psnr:.2f} dB"]
+    if report.ssim is not None:
+        measured.append(f"SSIM {report.ssim:.4f}")
+    if report.iou is not None:
+        measured.append(f"IoU {report.iou:.4f}")
+    if shape:
+        measured.append(f"surface RMS {report.surface_rms:.2e} of the box")
+    if report.normal_consistency is not None:
+        measured.append(f"normal consistency {report.normal_consistency:.4f}")
+    if report.max_error is not None:
+        measured.append(f"largest error {report.max_error:.4g}")
+    rate = "" if shape else f", {report.bpp:.3f} bpp"
     return (
-        f"{target}: {human_bytes(report.bytes)}, {report.bpp:.3f} bpp, PSNR {report.psnr:.2f} dB{ssim}; "
+        f"{target}: {human_bytes(report.bytes)}{rate}, {', '.join(measured)}; "
         f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s"
     )
 

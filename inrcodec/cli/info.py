@@ -21,6 +21,10 @@ def command(input: str, as_json: bool) -> None:
     click.echo(to_json(info) if as_json else table(info))
 
 
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.4g}"
+
+
 def table(info: dict[str, Any]) -> str:
     """The description as text for people."""
     axes = " x ".join(str(axis["n"]) for axis in info["axes"])
@@ -46,7 +50,7 @@ def table(info: dict[str, Any]) -> str:
             "levels    " + ", ".join(f"{level['resolution']} ({level['entries']})" for level in levels) + "  vertices per axis (entries)"
         )
     for metric in info["metrics"]:
-        lines.append(f"{metric['metric']:9} {metric['value']:.4f} {metric.get('unit', '')}".rstrip())
+        lines.append(f"{metric['metric']:9} {_number(metric['value'])} {metric.get('unit', '')}".rstrip())
     for key, value in info["provenance"].items():
         lines.append(f"{key:9} {value}")
     for chunk in info["chunks"]:

@@ -1,17 +1,76 @@
-"""A signal as the trainer sees it: targets on a lattice, cut into random-phase strided sub-lattices."""
+"""A signal as the trainer sees it: targets on a lattice, cut into random-phase strided sub-lattices; and what the trainer asks of any."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from inrcodec.coordinates import Lattice, sample_centres, strided
+from inrcodec.ops import Coordinates
 
 Tensor = torch.Tensor
 PIECE = 2048  # samples of one pass through the trunk, forward and backward
+
+
+class Part(Protocol):
+    """What one thread works on: coordinates of a batch, and which of its samples they are."""
+
+    @property
+    def coords(self) -> Coordinates: ...
+
+    @property
+    def samples(self) -> slice: ...
+
+    def pieces(self) -> Iterator[tuple[Coordinates, slice]]:
+        """Coordinates of about PIECE samples, and which of the part's samples they are."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples of one step: targets and weights (c, n), in parts."""
+
+    targets: Tensor
+    weights: Tensor | None
+    parts: Sequence[Part]
+
+
+class Data(Protocol):
+    """Targets y with value = scale * y + an offset, in batches; a cycle is one batch of every phase."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def samples(self) -> int:
+        """Over which the rate of the file is spread."""
+        ...
+
+    @property
+    def parts(self) -> int:
+        """The most parts of a batch."""
+        ...
+
+    @property
+    def variance(self) -> float:
+        """The loss of the best constant."""
+        ...
+
+    @property
+    def shows_psnr(self) -> bool:
+        """Whether the loss says the PSNR of the values."""
+        ...
+
+    def phase_indices(self) -> list[tuple[int, ...]]: ...
+
+    def batch(self, phase: tuple[int, ...], step: int) -> Batch:
+        """The batch of a phase, in step number `step`: the same whenever it is asked for."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +82,19 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """What one thread works on: rows of a batch, and which of its samples they are."""
+class LatticePart:
+    """Rows of a batch, and which of its samples they are."""
 
-    lattice: Lattice
+    coords: Lattice
     samples: slice
     rows: Rows
 
     def pieces(self) -> Iterator[tuple[Lattice, slice]]:
-        """Sub-lattices of about PIECE samples, and which of the part's samples they are."""
         start = 0
         for axis in self.rows.pieces:
-            piece = Lattice((axis, *self.lattice.axes[1:]))
+            piece = Lattice((axis, *self.coords.axes[1:]))
             yield piece, slice(start, start + piece.n)
             start += piece.n
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """One sub-lattice: targets and weights (c, n), in parts."""
-
-    targets: Tensor
-    weights: Tensor | None
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +109,7 @@ class TrainingData:
     stride: tuple[int, ...]
     phases: tuple[tuple[NDArray[np.float64], ...], ...]  # per axis, per phase
     rows: tuple[tuple[Rows, ...], ...]  # first axis: per phase, per part
+    shows_psnr: bool = True
 
     @property
     def samples(self) -> int:
@@ -69,15 +119,18 @@ class TrainingData:
     def channels(self) -> int:
         return int(self.targets.shape[0])
 
+    @cached_property
+    def variance(self) -> float:
+        return float(self.targets.var(unbiased=False)) * self.scale**2
+
     @property
     def parts(self) -> int:
-        """The most parts of a batch."""
         return max(len(rows) for rows in self.rows)
 
     def phase_indices(self) -> list[tuple[int, ...]]:
         return list(np.ndindex(*(len(p) for p in self.phases)))
 
-    def batch(self, phase: tuple[int, ...]) -> Batch:
+    def batch(self, phase: tuple[int, ...], step: int = 0) -> Batch:
         index = (slice(None), *(slice(start, None, step) for start, step in zip(phase, self.stride, strict=True)))
         c = self.channels
         weights = None if self.weights is None else self.weights[index].reshape(c, -1).contiguous()
@@ -85,7 +138,7 @@ class TrainingData:
         parts, start = [], 0
         for rows in self.rows[phase[0]]:
             lattice = Lattice((rows.axis, *others))
-            parts.append(Part(lattice, slice(start, start + lattice.n), rows))
+            parts.append(LatticePart(lattice, slice(start, start + lattice.n), rows))
             start += lattice.n
         return Batch(self.targets[index].reshape(c, -1).contiguous(), weights, tuple(parts))
 

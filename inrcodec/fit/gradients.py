@@ -68,13 +68,13 @@ def _part_gradients(
     factor = 2 * scale * scale / batch.targets.numel()
     with torch.no_grad():
         before = Tape(lane.ops)
-        modulation = network.modulate(before, config, lane.params, part.lattice)
+        modulation = network.modulate(before, config, lane.params, part.coords)
         modulation_grad = None if modulation is None else torch.empty_like(modulation)
-        for lattice, piece in part.pieces():
+        for coords, piece in part.pieces():
             tape = Tape(lane.ops)
             held = None if modulation is None else modulation[:, piece].contiguous()
             held_grad = None if held is None else tape.watch(held)
-            output = network.trunk(tape, config, lane.params, lattice, held)
+            output = network.trunk(tape, config, lane.params, coords, held)
             start = part.samples.start + piece.start
             error, grad = lane.ops.layers.squared_error(output, batch.targets, batch.weights, start, factor)
             total += error

@@ -41,6 +41,20 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a shape is sampled for training."""
+
+    batch: int  # points of a step
+    pool: int  # points whose distances are computed, once
+    softness: float  # in sides of the box: nearer than this to the surface errors count alike, farther off relative to the distance
+
+    def __post_init__(self) -> None:
+        check_counts(self, "batch", 2, 1 << 24)
+        check_counts(self, "pool", self.batch, 1 << 28)
+        check_finite(self, "softness")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """What the file should reach; at most one is set. `lam` steers the trade where none is."""
 
@@ -55,3 +69,4 @@ class Plan:
     config: Any
     schedule: Schedule
     target: Target
+    sampling: Sampling | None = None  # of a shape

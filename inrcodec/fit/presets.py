@@ -46,10 +46,12 @@ def lam_of_quality(quality: float) -> float:
 
 
 def make_plan(request: Request) -> Plan:
-    """The plan of a request. Raises UsageError for values out of range and unknown names, listing the known ones."""
-    _check(request)
+    """The plan of a request for samples on a lattice.
+
+    Raises UsageError for values out of range and unknown names, listing the known ones.
+    """
+    check_request(request)
     samples = math.prod(request.shape)
-    known = set(request.settings)
     schedule = _schedule(request, samples)
     config = _config(request, samples)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
@@ -59,17 +61,8 @@ def make_plan(request: Request) -> Plan:
         lam *= min(1.0, samples / FULL_RATE_SAMPLES)
     if request.preset == "paper" and request.quality is None:
         lam = 0.0
-    names = {f.name for f in fields(schedule)} | {f.name for f in fields(config)} | set(GRID_SETTINGS) | {"lam"}
-    unknown = sorted(known - names)
-    if unknown:
-        raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
-    if "lam" in request.settings:
-        try:
-            lam = float(request.settings["lam"])
-        except ValueError as error:
-            raise UsageError(f"--set lam: expected float, got {request.settings['lam']!r}") from error
-        if not (math.isfinite(lam) and lam >= 0):
-            raise UsageError(f"--set lam: expected a number of at least 0, got {lam}")
+    check_names(request, schedule, config)
+    lam = chosen_lam(request, lam)
     return Plan(
         network=NETWORKS[request.arch],
         config=config,
@@ -78,7 +71,28 @@ def make_plan(request: Request) -> Plan:
     )
 
 
-def _setting(request: Request, name: str, default: int) -> int:
+def check_names(request: Request, *parts: Any) -> None:
+    """Raise UsageError for a setting that is no field of any of `parts` and none of the grid's."""
+    names = {f.name for part in parts for f in fields(part)} | set(GRID_SETTINGS) | {"lam"}
+    unknown = sorted(set(request.settings) - names)
+    if unknown:
+        raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
+
+
+def chosen_lam(request: Request, lam: float) -> float:
+    """The weight of the rate that the settings say, or `lam`."""
+    if "lam" not in request.settings:
+        return lam
+    try:
+        lam = float(request.settings["lam"])
+    except ValueError as error:
+        raise UsageError(f"--set lam: expected float, got {request.settings['lam']!r}") from error
+    if not (math.isfinite(lam) and lam >= 0):
+        raise UsageError(f"--set lam: expected a number of at least 0, got {lam}")
+    return lam
+
+
+def setting(request: Request, name: str, default: int) -> int:
     """An integer setting that is no field of the configuration."""
     value = request.settings.get(name, default)
     try:
@@ -87,7 +101,7 @@ def _setting(request: Request, name: str, default: int) -> int:
         raise UsageError(f"--set {name}: expected int, got {value!r}") from error
 
 
-def _check(request: Request) -> None:
+def check_request(request: Request) -> None:
     if request.effort not in EFFORT_STEPS:
         raise UsageError(f"effort: expected 1..9, got {request.effort}")
     if request.preset not in PRESETS:
@@ -115,7 +129,7 @@ def _schedule(request: Request, samples: int) -> Schedule:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
-    changed: Schedule = _override(schedule, request.settings)
+    changed: Schedule = override(schedule, request.settings)
     return changed
 
 
@@ -123,15 +137,15 @@ def _config(request: Request, samples: int) -> Any:
     d, c = len(request.shape), request.channels
     width = 32 if samples <= 4096 else 64 if samples <= 1 << 16 else 96
     if request.arch == "siren.1":
-        return _override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
+        return override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
     if request.arch == "msa.1":
         s_max = math.log10(max(10.0, math.pi / 2 * max(request.shape)))
-        return _override(MsaConfig(d, c, 2 * width, 3, 0.0, round(s_max, 3)), request.settings)
+        return override(MsaConfig(d, c, 2 * width, 3, 0.0, round(s_max, 3)), request.settings)
     if request.preset == "paper":
         config = paper_config(d, c)
     else:
         config = _sasnet_config(request, samples, width)
-    return _override(config, request.settings)
+    return override(config, request.settings)
 
 
 def paper_config(d: int, c: int) -> SasnetConfig:
@@ -151,10 +165,10 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     # One vertex per sample on the finest level: the rate decides which of them survive.
     finest = max(2, round(samples ** (1 / d)) - 1, longest // 2 - 1 if d < 3 else longest - 1)
     # Along one axis interpolation is one matrix of all samples by all vertices.
-    finest = _setting(request, "finest", min(finest, 512) if d == 1 else finest)
-    coarsest = _setting(request, "coarsest", min(8, finest))
-    count = _setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
-    entries = _setting(request, "max_entries", max(4096, samples + samples // 2))
+    finest = setting(request, "finest", min(finest, 512) if d == 1 else finest)
+    coarsest = setting(request, "coarsest", min(8, finest))
+    count = setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
+    entries = setting(request, "max_entries", max(4096, samples + samples // 2))
     if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
         raise UsageError(
             f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
@@ -162,22 +176,22 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
     # Cosines faster than the samples cannot be told apart; half of Nyquist is enough, the masks make the rest.
     band = int(np.clip(longest // 4, 2, 60))
-    return _masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=1)
+    return masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=1)
 
 
 def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
     """For volumes: smooth fields are worth far fewer bytes than their samples, so the network is small and its tables are hashed."""
     d, longest = len(request.shape), max(request.shape)
     width = 32 if samples <= 1 << 15 else 48
-    finest = _setting(request, "finest", max(2, longest * 3 // 8))
-    coarsest = _setting(request, "coarsest", min(6, finest))
-    entries = _setting(request, "max_entries", 1 << int(np.clip(round(math.log2(max(1, samples))) - 10, 8, 12)))
-    levels = geometric_levels(d=d, levels=_setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
+    finest = setting(request, "finest", max(2, longest * 3 // 8))
+    coarsest = setting(request, "coarsest", min(6, finest))
+    entries = setting(request, "max_entries", 1 << int(np.clip(round(math.log2(max(1, samples))) - 10, 8, 12)))
+    levels = geometric_levels(d=d, levels=setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
     band = int(np.clip(longest // 4, 2, 16))
-    return _masked_sines(request, levels, width=width, frequencies=64, band=band, low=band // 4, mask_features=24, grid_features=2)
+    return masked_sines(request, levels, width=width, frequencies=64, band=band, low=band // 4, mask_features=24, grid_features=2)
 
 
-def _masked_sines(
+def masked_sines(
     request: Request,
     levels: tuple[Level, ...],
     *,
@@ -187,8 +201,9 @@ def _masked_sines(
     low: int,
     mask_features: int,
     grid_features: int,
+    period: float = 2.1,
 ) -> SasnetConfig:
-    """What the defaults for images videos and volumes have in common; at most as many frequencies as |k| <= band has."""
+    """What the defaults have in common; at most as many frequencies as |k| <= band has."""
     d = len(request.shape)
     low = max(1, low)
     return SasnetConfig(
@@ -198,7 +213,7 @@ def _masked_sines(
         hidden_features=width,
         hidden_layers=2,
         omega_0=30.0,
-        period=2.1,
+        period=period,
         low=low,
         band=band,
         bands=min(4, band - low),
@@ -209,7 +224,7 @@ def _masked_sines(
     )
 
 
-def _override(target: Any, settings: Mapping[str, Setting]) -> Any:
+def override(target: Any, settings: Mapping[str, Setting]) -> Any:
     """`target` with the settings that are its scalar fields, converted to the fields' types."""
     kinds = {f.name: f.type for f in fields(target)}
     changes: dict[str, Any] = {}

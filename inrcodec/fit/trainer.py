@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.backends.threads import Team, team
 from inrcodec.errors import InrError, Interrupted
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
-from inrcodec.fit.data import TrainingData
+from inrcodec.fit.data import Data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
@@ -70,7 +70,7 @@ class Fitted:
     interrupted: bool
 
 
-def fit(data: TrainingData, plan: Plan, options: RunOptions) -> Fitted:
+def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     """Fit `plan` to `data`. Raises Interrupted on Ctrl-C unless options.keep_on_interrupt, InrError if it diverges again and again."""
     network, config = plan.network, plan.config
     params = network.params(config)
@@ -94,7 +94,7 @@ def _run(
     state: State,
     layout: FlatLayout,
     frozen: dict[str, NDArray[np.float32]],
-    data: TrainingData,
+    data: Data,
     plan: Plan,
     options: RunOptions,
     pressed: Callable[[], bool],
@@ -105,7 +105,7 @@ def _run(
     working = torch.empty_like(state.values)
     lanes = make_lanes(layout, working, state.grads, frozen, options.device, threads.size)
     bases = [schedule.learning_rate, schedule.table_learning_rate][: len(state.optimizers)]
-    variance = float(data.targets.var(unbiased=False)) * data.scale**2
+    variance = data.variance
     begin = time.monotonic() - state.elapsed
     reported = saved = time.monotonic()
     while True:
@@ -131,7 +131,7 @@ def _run(
             step_size = torch.exp(state.log_step)
             residual = quantize_flat(layout, state.values, step_size, None if rounding else state.generator)
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
-        batch = data.batch(_next_phase(state, data))
+        batch = data.batch(_next_phase(state, data), state.step)
         distortion = batch_gradients(
             lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
         )
@@ -152,7 +152,7 @@ def _run(
         now = time.monotonic()
         if options.progress is not None and now - reported >= REPORT_SECONDS:
             reported = now
-            options.progress(_report(state, schedule.steps, options.time_limit, fraction))
+            options.progress(_report(state, schedule.steps, options.time_limit, fraction, shows_psnr=data.shows_psnr))
         if options.checkpoint is not None and now - saved >= options.checkpoint_seconds:
             saved = now
             save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
@@ -170,7 +170,7 @@ def learning_rate_factor(state: State, warmup: int, final: float, fraction: floa
     return state.rate_factor * cosine * min(1.0, (state.step + 1) / warmup)
 
 
-def _next_phase(state: State, data: TrainingData) -> tuple[int, ...]:
+def _next_phase(state: State, data: Data) -> tuple[int, ...]:
     if not state.order:
         phases = data.phase_indices()
         state.order = [phases[i] for i in state.rng.permutation(len(phases))]
@@ -180,7 +180,7 @@ def _next_phase(state: State, data: TrainingData) -> tuple[int, ...]:
 def _apply_rate(
     state: State,
     layout: FlatLayout,
-    data: TrainingData,
+    data: Data,
     plan: Plan,
     options: RunOptions,
     working: torch.Tensor,
@@ -276,8 +276,8 @@ def _keep_best(state: State, distortion: float, samples: int, phases: int) -> No
         state.best = state.snapshot(loss)
 
 
-def _report(state: State, steps: int, time_limit: float | None, fraction: float) -> Progress:
-    psnr = None if not state.distortion else -10 * math.log10(state.distortion)
+def _report(state: State, steps: int, time_limit: float | None, fraction: float, *, shows_psnr: bool) -> Progress:
+    psnr = None if not (shows_psnr and state.distortion) else -10 * math.log10(state.distortion)
     size = None if state.bits is None else int(state.bits / 8)
     eta = state.elapsed * (1 - fraction) / fraction if fraction > 0 else None
     stage = "fit" if state.log_step is None else "rate"

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.signals import audio, field, image, image_write, shape, video, volume, volume_write
+from inrcodec.signals import audio, field, image, image_write, shape, shape_signal, video, volume, volume_write
 from inrcodec.signals import frames as sequence
 from inrcodec.signals.base import Modality, Samples, Signal, Slabs
+from inrcodec.signals.shape_signal import ShapeSignal
 from inrcodec.spec import SIGNATURE
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | NDArray[Any]
@@ -26,9 +27,13 @@ MODALITIES: tuple[Modality, ...] = (
     ),
     Modality("audio", ("t",), audio.SUFFIXES, audio.accepts, audio.read_audio, audio.write_audio),
     Modality("video", ("t", "y", "x"), video.SUFFIXES, video.accepts, video.read_video, video.write_video),
+    Modality(
+        "shape", ("z", "y", "x"), volume_write.SUFFIXES, shape.accepts, shape_signal.read_shape_signal, volume_write.write_volume,
+        volume_write.stream_volume,
+    ),
     Modality("field", field.AXES, field.SUFFIXES, field.accepts, field.read_field, field.write_field, field.stream_field),
 )  # fmt: skip
-_EXPECTED = "an image, a volume, sound or video"
+_EXPECTED = "an image, a volume, sound, video or a shape"
 
 
 def read_signal(
@@ -39,25 +44,30 @@ def read_signal(
     strip: bool = False,
     frames: int | None = None,
     rate: float | None = None,
-) -> Signal:
+    protocol: str | None = None,
+    sign: str | None = None,
+) -> Signal | ShapeSignal:
     """The signal in a file (path, bytes or binary file object), a folder or a NumPy array, known by its content, then by its suffix.
 
     A folder holds the slices of one DICOM series, or pictures that are the frames of a video, as the files of a pattern such as
     frames/%04d.png are: `rate` frames a second (25 if None), the first `frames` of them.
     An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
     `kind` says which kind of signal it is to be, where the content leaves a choice. `strip` leaves out EXIF and XMP, and keeps the ICC
-    profile, which is part of what colours mean. Raises InputError for what cannot be read, LimitExceeded for what is larger than
-    `limits` allow, UsageError for an unknown kind.
+    profile, which is part of what colours mean. `protocol` and `sign` are for shapes: see shape_signal.py and shape.py. Raises InputError
+    for what cannot be read, LimitExceeded for what is larger than `limits` allow, UsageError for an unknown kind and for options of
+    another kind.
     """
     if kind is not None and kind not in (m.kind for m in MODALITIES):
         raise UsageError(f"kind: expected one of {', '.join(m.kind for m in MODALITIES)}, got {kind}")
     if isinstance(source, np.ndarray):
+        _only_of_shapes(protocol, sign, "an array")
         return _from_array(source, kind, limits)
     if isinstance(source, str | os.PathLike) and kind in (None, "video") and _is_sequence(os.fspath(source), kind):
         return sequence.read_sequence(os.fspath(source), rate=rate, frames=frames, limits=limits, strip=strip)
     if rate is not None:
         raise UsageError("rate: expected a folder or a pattern of pictures, whose frames have no times of their own")
     if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        _only_of_shapes(protocol, sign, "a folder")
         return volume.read_dicom_series(volume.dicom_paths(os.fspath(source)), limits=limits, strip=strip)
     data, name = _load(source)
     if not data:
@@ -65,15 +75,24 @@ def read_signal(
     if data.startswith(SIGNATURE):
         raise InputError(f"{name}: this .inr is already encoded; expected {_EXPECTED}")
     modality = _modality_of(data, name) if kind is None else next(m for m in MODALITIES if m.kind == kind)
-    if modality is None and shape.accepts(data[:64], Path(name).suffix.lower()):
-        raise InputError(f"{name}: expected {_EXPECTED}, got a shape, which inrcodec.signals.shape reads but encode does not take")
     if modality is None:
         raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
+    if modality.kind == "shape":
+        return shape_signal.read_shape_signal(data, name, limits=limits, protocol=protocol or "default", sign=sign or "winding")
+    _only_of_shapes(protocol, sign, f"{name}: {modality.kind}")
     if frames is not None:
         if modality.kind != "video":
             raise UsageError(f"{name}: frames: expected a video, got {modality.kind}")
         return video.read_video(data, name, limits=limits, strip=strip, frames=frames)
-    return modality.read(data, name, limits=limits, strip=strip)
+    signal = modality.read(data, name, limits=limits, strip=strip)
+    assert isinstance(signal, Signal)
+    return signal
+
+
+def _only_of_shapes(protocol: str | None, sign: str | None, what: str) -> None:
+    for option, value in (("protocol", protocol), ("sign", sign)):
+        if value is not None:
+            raise UsageError(f"{option}: expected a shape, got {what}")
 
 
 def _is_sequence(name: str, kind: str | None) -> bool:

@@ -65,12 +65,9 @@ class Metadata:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signal:
-    """Samples to encode.
+class Content:
+    """What is known of anything to encode.
 
-    values   (*axes, c) float32 in [0, 1]
-    weights  (*axes, c) float32 in {0, 1} or None: 0 where a sample does not matter (colour under alpha 0)
-    missing  (*axes) or None: true where the source has no sample (NaN); weights are 0 there
     bits     bit depth of the source, 1..16; of a signal with a dtype, of its codes between low and high
     dtype    NumPy's name of the source's samples where they are numbers and not codes of `bits` bits (volumes, sound): "int16", "float32"
     digest   SHA-256 of the source's bytes, hex
@@ -80,16 +77,27 @@ class Signal:
     kind: str
     axes: tuple[Axis, ...]
     channels: tuple[Channel, ...]
-    values: NDArray[np.float32]
     bits: int
     dtype: str | None = None
     space: Space | None = None
-    weights: NDArray[np.float32] | None = None
-    missing: NDArray[np.bool_] | None = None
     source: str = ""
     digest: str = ""
     metadata: Metadata = Metadata()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal(Content):
+    """Samples to encode.
+
+    values   (*axes, c) float32 in [0, 1]
+    weights  (*axes, c) float32 in {0, 1} or None: 0 where a sample does not matter (colour under alpha 0)
+    missing  (*axes) or None: true where the source has no sample (NaN); weights are 0 there
+    """
+
+    values: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+    missing: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +141,7 @@ class Modality:
     """A row of the table MODALITIES: how one kind of signal is recognised, read and written.
 
     accepts   (first bytes of the file, suffix in lower case) -> whether `read` knows this content
-    read      (bytes, name, limits, strip) -> Signal; raises InputError, LimitExceeded
+    read      (bytes, name, limits, strip) -> Signal or other Content; raises InputError, LimitExceeded
     write     (Samples, suffix in lower case) -> bytes; raises UsageError for an unknown suffix
     suffixes  what `write` knows, lower case with the dot
     stream    (Slabs, suffix, binary file) writes the same bytes part by part; None where a format needs all samples at once
@@ -143,6 +151,6 @@ class Modality:
     axes: tuple[str, ...]
     suffixes: tuple[str, ...]
     accepts: Callable[[bytes, str], bool]
-    read: Callable[..., Signal]
+    read: Callable[..., Content]
     write: Callable[[Samples, str], bytes]
     stream: Callable[[Slabs, str, IO[bytes]], None] | None = None

@@ -1,0 +1,34 @@
+"""What differs between kinds of signals in a fit: the plan and the data. Samples lie on a lattice, a shape is known at points."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.fit.data import Data, training_data
+from inrcodec.fit.plan import Plan
+from inrcodec.fit.points import training_points
+from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.shape_presets import shape_plan
+from inrcodec.signals.base import Signal
+from inrcodec.signals.shape_signal import ShapeSignal
+
+
+def plan_of(signal: Signal | ShapeSignal, request: Request) -> Plan:
+    """The plan of a request for this signal. Raises UsageError."""
+    if isinstance(signal, ShapeSignal):
+        return shape_plan(request, protocol=signal.protocol, width=signal.axes[0].hi - signal.axes[0].lo)
+    return make_plan(request)
+
+
+def data_of(
+    signal: Signal | ShapeSignal, plan: Plan, *, seed: int, device: torch.device, parts: int
+) -> tuple[Data, Sequence[float] | NDArray[np.float64]]:
+    """The data to fit, a batch in `parts` at most, and per channel the offset: value = data.scale * output + offset."""
+    if isinstance(signal, ShapeSignal):
+        assert plan.sampling is not None
+        return training_points(signal, plan.sampling, seed=seed, device=device, parts=parts), (0.5,)
+    bounds = [(axis.lo, axis.hi) for axis in signal.axes]
+    data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts)
+    return data, data.offset
