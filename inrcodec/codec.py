@@ -140,7 +140,7 @@ def encode(
     )
 
     from inrcodec.backends.torch import threads_of, torch_device
-    from inrcodec.fit.sources import data_of, plan_of
+    from inrcodec.fit.sources import data_of, initial_of, plan_of
     from inrcodec.fit.trainer import RunOptions, fit
     from inrcodec.memory import keep_freed_memory
 
@@ -162,6 +162,7 @@ def encode(
             time_limit=time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=fit_key(signal, asdict(request), seed),
+            initial=initial_of(signal, plan),
             other_bytes=bytes_beside_payloads(plan, head, masks, (*ancillary, metric_rows(placeholder(signal), signal))),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",

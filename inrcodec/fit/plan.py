@@ -22,20 +22,24 @@ class Schedule:
     scale_learning_rate: float = 1e-2  # of the quantization steps and Laplace scales
     rate_from: float = 0.25  # fraction at which rate and quantization noise enter
     round_from: float = 0.85  # fraction from which values are rounded instead of noised
+    first_push: float = 1.0  # with a target of bytes, lam begins at this many times what is likely to be its last value
     rate_every: int = 4  # steps between evaluations of the rate
     warmup: int = 20  # steps
     final_rate: float = 0.02  # learning rates end at this fraction, by a cosine
     table_step: float = 0.3  # first quantization step over mean size, tables
     matrix_step: float = 0.05  # and everything else
+    embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
 
     def __post_init__(self) -> None:
         for name in ("steps", "stride", "rate_every", "warmup"):
             check_counts(self, name, 1, 1_000_000_000)
-        check_finite(self, "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
+        check_finite(self, "first_push", "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
         for name in ("rate_from", "round_from", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")
+        if self.embedding not in ("drawn", "spectrum"):
+            raise ValueError(f"embedding: expected drawn or spectrum, got {self.embedding}")
         if not (math.isfinite(self.mask_sparsity) and self.mask_sparsity >= 0):
             raise ValueError(f"mask_sparsity: expected a number of at least 0, got {self.mask_sparsity}")
 

@@ -20,6 +20,7 @@ EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 1
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
+USUAL_BYTES = 7000  # of a volume without a target of bytes
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
 Setting = int | float | str
 
@@ -125,6 +126,17 @@ def _schedule(request: Request, samples: int) -> Schedule:
     if request.preset == "paper":
         # Supplement section 3.2: Adam, fixed rates, every sample in every step, 5,000 epochs.
         schedule = Schedule(steps=5000, stride=1, learning_rate=1e-4, table_learning_rate=5e-4, warmup=1, final_rate=1.0)
+    elif request.arch == "sasnet.1" and d > 2 and request.kind != "video":
+        # Small networks: what is to be cut away is cut early, and hard, and the rest of the run is for what is left (measured).
+        schedule = Schedule(
+            steps=steps,
+            stride=stride,
+            learning_rate=4e-3,
+            table_learning_rate=2e-2,
+            rate_from=0.12,
+            first_push=10.0,
+            embedding="spectrum",
+        )
     elif request.arch == "sasnet.1":
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
@@ -180,15 +192,22 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
 
 
 def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
-    """For volumes: smooth fields are worth far fewer bytes than their samples, so the network is small and its tables are hashed."""
+    """For volumes: smooth fields are worth far fewer bytes than their samples, so the network is small and its tables are hashed.
+
+    With a target of bytes everything grows with it.
+    """
     d, longest = len(request.shape), max(request.shape)
-    width = 32 if samples <= 1 << 15 else 48
+    usual = USUAL_BYTES / 3 if samples <= 1 << 15 else USUAL_BYTES
+    growth = ((request.size or usual) / USUAL_BYTES) ** 0.75
+    width = 8 * max(2, round(6 * growth**0.5))
     finest = setting(request, "finest", max(2, longest * 3 // 8))
     coarsest = setting(request, "coarsest", min(6, finest))
-    entries = setting(request, "max_entries", 1 << int(np.clip(round(math.log2(max(1, samples))) - 10, 8, 12)))
+    most = math.log2(max(1, samples)) - (9 if request.size is None else 4)
+    entries = setting(request, "max_entries", 1 << int(np.clip(round(12 + math.log2(growth)), 8, max(8, most))))
     levels = geometric_levels(d=d, levels=setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
     band = int(np.clip(longest // 4, 2, 16))
-    return masked_sines(request, levels, width=width, frequencies=64, band=band, low=band // 4, mask_features=24, grid_features=2)
+    frequencies = 8 * max(2, round(8 * growth**0.5))
+    return masked_sines(request, levels, width=width, frequencies=frequencies, band=band, low=band // 4, mask_features=24, grid_features=2)
 
 
 def masked_sines(

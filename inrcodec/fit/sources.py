@@ -11,6 +11,8 @@ from inrcodec.fit.plan import Plan
 from inrcodec.fit.points import training_points
 from inrcodec.fit.presets import Request, make_plan
 from inrcodec.fit.shape_presets import shape_plan
+from inrcodec.fit.spectrum import strongest_frequencies
+from inrcodec.networks.sasnet import SasnetConfig
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal
 
@@ -20,6 +22,13 @@ def plan_of(signal: Signal | ShapeSignal, request: Request) -> Plan:
     if isinstance(signal, ShapeSignal):
         return shape_plan(request, protocol=signal.protocol, width=signal.axes[0].hi - signal.axes[0].lo)
     return make_plan(request)
+
+
+def initial_of(signal: Signal | ShapeSignal, plan: Plan) -> dict[str, NDArray[np.float32]]:
+    """Parameters that are chosen by what the signal holds."""
+    if isinstance(signal, ShapeSignal) or not isinstance(plan.config, SasnetConfig) or plan.schedule.embedding != "spectrum":
+        return {}
+    return {"frequency": strongest_frequencies(signal.values, signal.weights, plan.config).astype(np.float32)}
 
 
 def data_of(

@@ -1,17 +1,19 @@
-"""Frequencies of an embedding chosen by what the signal holds."""
+"""What a signal holds decides: the frequencies of an embedding."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
 
+OVERSAMPLING = 8  # samples per period of the fastest frequency, at least, that the spectrum is taken of
 
-def strongest_frequencies(values: NDArray[np.float32], cfg: SasnetConfig) -> NDArray[np.int64]:
+
+def strongest_frequencies(values: NDArray[np.float32], weights: NDArray[np.float32] | None, cfg: SasnetConfig) -> NDArray[np.int64]:
     """The n0 integer vectors K (n0, d), one of each pair +-k, at which the spectrum of `values` (*axes, c) is largest.
 
-    Sorted by (max|k|, lexicographic) as the network wants them. The borders are tapered, since their jump is in no sample.
+    Sorted by (max|k|, lexicographic) as the network wants them. Samples of weight 0 count as the mean of their channel.
     """
-    power = _power(values, cfg.period)
+    power = _power(values, weights, cfg)
     candidates = half_lattice(cfg.band, cfg.in_features, 1)
     sizes = np.array(power.shape)
     held = (2 * np.abs(candidates) < sizes).all(axis=1)
@@ -21,15 +23,22 @@ def strongest_frequencies(values: NDArray[np.float32], cfg: SasnetConfig) -> NDA
     return chosen[np.lexsort([*keys, np.abs(chosen).max(axis=1)])]
 
 
-def _power(values: NDArray[np.float32], period: float) -> NDArray[np.float64]:
-    """Squared magnitudes, summed over channels, of the Fourier coefficients with `period` in units of half an axis."""
-    d = values.ndim - 1
-    sizes = [max(n, round(n * period / 2)) for n in values.shape[:-1]]
+def _power(values: NDArray[np.float32], weights: NDArray[np.float32] | None, cfg: SasnetConfig) -> NDArray[np.float64]:
+    """Squared magnitudes, summed over channels, of the Fourier coefficients with the embedding's period.
+
+    The borders are tapered: their jump is in no sample.
+    """
+    coarse = tuple(slice(None, None, max(1, n // (OVERSAMPLING * cfg.band))) for n in values.shape[:-1])
+    kept = np.ones(values.shape, np.float32)[coarse] if weights is None else weights[coarse]
+    d = len(coarse)
+    shape = kept.shape[:-1]
+    sizes = [max(n, round(n * cfg.period / 2)) for n in shape]
     total = np.zeros(sizes)
-    for channel in np.moveaxis(values, -1, 0):
-        tapered = channel - channel.mean()
-        for axis, n in enumerate(channel.shape):
+    for channel, weight in zip(np.moveaxis(values[coarse], -1, 0), np.moveaxis(kept, -1, 0), strict=True):
+        mean = float((channel * weight).sum(dtype=np.float64)) / max(1.0, float(weight.sum(dtype=np.float64)))
+        tapered = (channel.astype(np.float64) - mean) * weight
+        for axis, n in enumerate(shape):
             taper = np.sin(np.pi * (np.arange(n) + 0.5) / n)
-            tapered = tapered * taper.reshape([-1 if k == axis else 1 for k in range(d)])
+            tapered *= taper.reshape([-1 if k == axis else 1 for k in range(d)])
         total += np.abs(np.fft.fftn(tapered, s=sizes, axes=range(d))) ** 2
     return total

@@ -6,8 +6,8 @@ round_from on, rounded values (straight-through). Steps and Laplace scales are l
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +33,14 @@ MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
 STEERING = 40  # how fast lam follows a size or PSNR target, per run
 PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
-SIZE_MARGIN = 0.97  # of a size target, aimed at: the last rounding moves the size a little
-LOOK_AHEAD = 0.15  # of a run with a size target
+SIZE_MARGIN = 0.965  # of a size target, aimed at until values are rounded: then they grow
+ROUNDED_MARGIN = 0.993  # and from then on
+LOOK_AHEAD = 0.1  # of a run with a size target
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
-RATE_SLOPE = 1.5  # lam that goes with a size is about this times distortion over rate: D falls as R^-1.5 on smooth fields
+ROUNDED_EVERY = 0.015  # the same once values are rounded, when what fits is kept
+ROUNDED_STEERING = 3  # times faster then
+RATE_SLOPE = 1.5  # distortion falls as the size to the power -1.5, about; lam is its slope
+DESCENT = 0.1  # of the time between rate and rounding, in which the size comes down by itself
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -53,6 +57,7 @@ class RunOptions:
     checkpoint_seconds: float = 30.0
     resume: bool = False
     keep_on_interrupt: bool = False
+    initial: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # in place of the network's own
     other_bytes: int = 0  # of the file, beside its tensors' payloads
     progress: ProgressCallback | None = None
     stop: Callable[[], bool] | None = None  # asked before every step; True ends the run as Ctrl-C does
@@ -75,7 +80,7 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     network, config = plan.network, plan.config
     params = network.params(config)
     layout = flat_layout(params, options.device)
-    initial = network.init(config, np.random.default_rng([options.seed, 0]))
+    initial = {**network.init(config, np.random.default_rng([options.seed, 0])), **options.initial}
     frozen = {param.name: initial[param.name] for param in params if not param.trainable}
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
@@ -117,8 +122,6 @@ def _run(
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
-            if plan.target.size is not None and state.distortion:
-                state.lam = RATE_SLOPE * state.distortion * data.samples / max(1, 8 * (plan.target.size - options.other_bytes))
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
             _snap_steps(state)
@@ -137,9 +140,9 @@ def _run(
         )
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
-            _apply_rate(state, layout, data, plan, options, working, residual, step_size)
-            if plan.target.size is not None and fraction >= state.compared + COMPARE_EVERY:
-                _compare_with_packed(state, layout, frozen, plan, options, fraction)
+            _apply_rate(state, layout, data, plan, options, working, residual, step_size, fraction)
+            if plan.target.size is not None and fraction >= state.compared + (ROUNDED_EVERY if rounding else COMPARE_EVERY):
+                _compare_with_packed(state, layout, data, frozen, plan, options, fraction)
         for optimizer in state.optimizers:
             optimizer.step()
 
@@ -147,7 +150,7 @@ def _run(
         state.elapsed = time.monotonic() - begin
         if not _watch(state, layout, schedule, distortion, variance, fraction):
             continue
-        if rounding or (plan.target.lam == 0 and fraction >= schedule.round_from):
+        if plan.target.size is None and (rounding or (plan.target.lam == 0 and fraction >= schedule.round_from)):
             _keep_best(state, distortion, data.samples, len(data.phase_indices()))
         now = time.monotonic()
         if options.progress is not None and now - reported >= REPORT_SECONDS:
@@ -186,6 +189,7 @@ def _apply_rate(
     working: torch.Tensor,
     residual: torch.Tensor,
     step_size: torch.Tensor,
+    fraction: float,
 ) -> None:
     """Add the rate's gradients, move steps and scales, and steer lam towards a target."""
     assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
@@ -203,12 +207,24 @@ def _apply_rate(
     error = 0.0
     if target.size is not None:
         # Where the size will be a little later: it follows lam slowly, and towards the end hardly at all.
-        error = math.log(state.bits / max(1.0, 8.0 * SIZE_MARGIN * target.size)) + state.trend * LOOK_AHEAD
+        margin = ROUNDED_MARGIN if state.snapped else SIZE_MARGIN
+        error = math.log(state.bits / max(1.0, 8.0 * margin * target.size)) + state.trend * LOOK_AHEAD
+        if error > 0 and fraction < schedule.rate_from + DESCENT * (schedule.round_from - schedule.rate_from):
+            error = 0.0
     elif target.psnr is not None and state.distortion:
         error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
     if error:
-        gain = min(0.5, STEERING * schedule.rate_every / schedule.steps)
+        gain = min(0.5, STEERING * (ROUNDED_STEERING if state.snapped else 1) * schedule.rate_every / schedule.steps)
         state.lam = min(1.0, max(1e-9, state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
+
+
+def _first_lam(state: State, plan: Plan, data: Data, packed: int, other: int) -> None:
+    """Begin where lam is likely to end: half way, in logarithms, between what this distortion and that of the target ask for."""
+    assert plan.target.size is not None
+    wanted = max(8.0, 8.0 * plan.target.size - other)
+    if state.distortion:
+        growth = max(1.0, (packed - other) / wanted) ** (RATE_SLOPE / 2)
+        state.lam = min(1.0, max(1e-9, plan.schedule.first_push * RATE_SLOPE * state.distortion * growth * data.samples / wanted))
 
 
 def _snap_steps(state: State) -> None:
@@ -221,7 +237,7 @@ def _snap_steps(state: State) -> None:
 
 
 def _compare_with_packed(
-    state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float32]], plan: Plan, options: RunOptions, fraction: float
+    state: State, layout: FlatLayout, data: Data, frozen: dict[str, NDArray[np.float32]], plan: Plan, options: RunOptions, fraction: float
 ) -> None:
     """Correct the estimate of bits, which knows nothing of the entropy coder, by packing what there is."""
     assert state.log_step is not None and state.bits is not None
@@ -230,10 +246,16 @@ def _compare_with_packed(
     other = 8 * options.other_bytes
     packed = 8 * len(payload) + other
     state.correction *= (packed - other) / max(1.0, state.bits - other)
-    if state.packed is not None:
+    if state.packed is None:
+        _first_lam(state, plan, data, packed, other)
+    else:
         state.trend = math.log(packed / state.packed) / (fraction - state.compared)
     state.packed = float(packed)
     state.bits, state.compared = float(packed), fraction
+    # Of what fits, once it is rounded, the best is kept.
+    fits = plan.target.size is not None and packed <= 8 * plan.target.size
+    if state.snapped and fits and state.distortion is not None and (state.best is None or state.distortion < state.best.loss):
+        state.best = state.snapshot(state.distortion)
 
 
 def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: float, variance: float, fraction: float) -> bool:
