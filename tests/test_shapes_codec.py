@@ -377,20 +377,27 @@ def test_the_command_line(fitted, tmp_path):
     assert_fails(run("encode", "a.stl", "-o", "o.inr", "--psnr", "30", cwd=tmp_path), 2, "quality")
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "words"),
-    [
-        ("mesh_empty.ply", 3, "mesh_empty.ply"),
-        ("mesh_index_out_of_range.obj", 3, "out of bounds"),
-        ("mesh_nan_vertex.ply", 3, "finite"),
-        ("points_no_normals.xyz", 3, "no normals"),
-        ("mesh_inverted_normals_fandisk.ply", 0, "inside out"),
-        ("mesh_quads_cube.obj", 0, ""),
-    ],
-)
-def test_odd_shapes(tmp_path, name, code, words):
+ODD_SHAPES = {
+    "mesh_empty.ply": (3, "mesh_empty.ply"),
+    "mesh_index_out_of_range.obj": (3, "out of bounds"),
+    "mesh_nan_vertex.ply": (3, "finite"),
+    "points_no_normals.xyz": (3, "no normals"),
+    "mesh_inverted_normals_fandisk.ply": (0, "inside out"),
+    "mesh_quads_cube.obj": (0, ""),
+}
+
+
+def test_every_odd_shape_is_tried():
+    if not ODD.is_dir():
+        pytest.skip(f"{ODD} is absent")
+    assert {p.name for p in ODD.iterdir() if p.name.startswith(("mesh_", "points_"))} == set(ODD_SHAPES)
+
+
+@pytest.mark.parametrize("name", ODD_SHAPES)
+def test_odd_shapes(tmp_path, name):
     if not (ODD / name).exists():
         pytest.skip(f"{ODD / name} is absent")
+    code, words = ODD_SHAPES[name]
     # A measured surface that is still noise is a large one.
     settings = [part for key, value in {**SMALL, "steps": 120}.items() for part in ("--set", f"{key}={value}")]
     done = run("encode", str(ODD / name), "-o", "o.inr", *settings, "--no-progress", cwd=tmp_path)
