@@ -10,6 +10,7 @@ A grid scaled by s has m = max(1, floor(n * s + 0.5)) samples per axis of n; a r
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,16 @@ class Points:
 
     def slice(self, start: int, stop: int) -> "Points":
         return Points(self.values[start:stop])
+
+
+def points_of(points: Any, d: int) -> Points:
+    """Points (n, d) of an array, or one of (d,). Raises UsageError for other shapes and what is not finite."""
+    values = np.asarray(points, dtype=np.float64)
+    if values.ndim == 1 and values.shape == (d,):
+        values = values[None]
+    if values.ndim != 2 or values.shape[1] != d or not np.isfinite(values).all():
+        raise UsageError(f"points: expected finite coordinates of shape (n, {d}), got shape {values.shape}")
+    return Points(values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,12 +18,10 @@ from inrcodec.coordinates import (
     Window,
     full_window,
     lattice,
-    nearest_samples,
     nearest_to_points,
+    points_of,
     region_window,
-    sample_centres,
     scaled_size,
-    tiles,
 )
 from inrcodec.errors import BackendMissing, LimitExceeded, UsageError
 from inrcodec.files import atomic_file, read_bytes, write_atomic
@@ -32,13 +29,14 @@ from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.outputs import Outputs
-from inrcodec.sampling import TILE_SAMPLES, averaged, block_mean, fill_lattice, slab_rows, slices_of, tile_shape
+from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, slices_of, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
 from inrcodec.signals.base import Axis, Channel, Metadata, Samples, Slabs, Space, sampled_space
 from inrcodec.surface import Surface, decoded_surface
 from inrcodec.validity import Mask, missing_samples
 from inrcodec.weights import read_network, unpack
 
+POINTS = 1 << 13  # points evaluated at once, by one thread; results do not depend on it
 Region = Sequence[tuple[float, float]]
 
 
@@ -165,9 +163,13 @@ class Inr:
         self._check_work(coords.n)
         evaluate = self._evaluator(coords.n)
         result = np.empty((coords.n, len(self.channels)), dtype=np.float32)
-        for start in range(0, coords.n, TILE_SAMPLES):
-            part = coords.slice(start, start + TILE_SAMPLES)
+
+        def fill(start: int) -> None:
+            part = coords.slice(start, start + POINTS)
             result[start : start + part.n] = self._outputs.values(evaluate(part))
+
+        with self._engine(coords.n).crew() as crew:
+            crew.map(fill, range(0, coords.n, POINTS))
         return self._without_missing(result, coords)
 
     def on(self, *axes: Any) -> Array:
@@ -340,24 +342,13 @@ class Inr:
         samples = math.prod(extent)
         result = np.empty((*extent, len(self.channels)), dtype=dtype)
         evaluate, missing = self._evaluator(samples * math.prod(over)), self.missing
-        fine_shape = tuple(m * k for m, k in zip(shape, over, strict=True))
-        # Tiles of one row or column share the vectors of their axes, by identity, so that an engine can keep what belongs to them.
-        axis_part = lru_cache(maxsize=256)(sample_centres)
+        grid = Grid(shape, window, over, self.grid_shape, tuple(self.bounds), len(self.channels))
 
-        def fill(tile: Window) -> None:
-            fine: Window = tuple((a * k, b * k) for (a, b), k in zip(tile, over, strict=True))
-            axes = tuple(axis_part(m, lo, hi, part) for m, (lo, hi), part in zip(fine_shape, self.bounds, fine, strict=True))
-            lost = None
-            if missing is not None:
-                places = (nearest_samples(n, m, part) for n, m, part in zip(self.grid_shape, fine_shape, fine, strict=True))
-                lost = missing[np.ix_(*places)]
-            values = block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], over, lost)
-            source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, window, strict=True))
-            place = tuple(slice(max(a, s) - s, min(b, e) - s) for (a, b), (s, e) in zip(tile, window, strict=True))
-            self._outputs.store(values[(slice(None), *source)], result[place], bits)
+        def store(values: Array, place: tuple[slice, ...]) -> None:
+            self._outputs.store(values, result[place], bits)
 
         with self._engine(samples * math.prod(over)).crew() as crew:
-            crew.map(fill, tiles(shape, window, tile_shape(shape, over, len(self.channels))))
+            fill_grid(grid, evaluate, missing, store, crew.map)
         return result
 
     def _without_missing(self, result: Array, coords: Points) -> Array:
@@ -380,13 +371,7 @@ class Inr:
             raise LimitExceeded(f"decode: {work:.3g} multiply-accumulates: expected at most {self._limits.work:.3g}")
 
     def _points(self, points: Any) -> Points:
-        values = np.asarray(points, dtype=np.float64)
-        d = len(self.grid_shape)
-        if values.ndim == 1 and values.shape == (d,):
-            values = values[None]
-        if values.ndim != 2 or values.shape[1] != d or not np.isfinite(values).all():
-            raise UsageError(f"points: expected finite coordinates of shape (n, {d}), got shape {values.shape}")
-        return Points(values)
+        return points_of(points, len(self.grid_shape))
 
 
 def open_inr(

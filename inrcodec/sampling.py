@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from inrcodec.coordinates import Lattice, Window, full_window, tiles
+from inrcodec.coordinates import Lattice, Window, full_window, nearest_samples, sample_centres, tiles
 from inrcodec.networks.base import Array
 from inrcodec.validity import Mask
 
@@ -41,6 +42,45 @@ def tile_shape(shape: tuple[int, ...], over: tuple[int, ...], channels: int) -> 
         tile.append(min(m, share))
         left = max(1, left // tile[-1])
     return (*first, *reversed(tile))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The samples `window` of a grid of `shape`, each the mean of `over` evaluated ones per axis, of a signal of `nominal` samples."""
+
+    shape: tuple[int, ...]
+    window: Window
+    over: tuple[int, ...]
+    nominal: tuple[int, ...]
+    bounds: tuple[tuple[float, float], ...]
+    channels: int
+
+
+def fill_grid(
+    grid: Grid,
+    evaluate: Callable[[Lattice], Array],
+    missing: Mask | None,
+    store: Callable[[Array, tuple[slice, ...]], None],
+    run: Callable[[Callable[[Window], None], Iterable[Window]], Any],
+) -> None:
+    """Give the outputs (c, *tile) of every tile of `grid`, and its place in the window, to `store`; `run` is the map of a crew."""
+    fine_shape = tuple(m * k for m, k in zip(grid.shape, grid.over, strict=True))
+    # Tiles of one row or column share the vectors of their axes, by identity, so that an engine can keep what belongs to them.
+    axis_part = lru_cache(maxsize=256)(sample_centres)
+
+    def fill(tile: Window) -> None:
+        fine: Window = tuple((a * k, b * k) for (a, b), k in zip(tile, grid.over, strict=True))
+        axes = tuple(axis_part(m, lo, hi, part) for m, (lo, hi), part in zip(fine_shape, grid.bounds, fine, strict=True))
+        lost = None
+        if missing is not None:
+            places = (nearest_samples(n, m, part) for n, m, part in zip(grid.nominal, fine_shape, fine, strict=True))
+            lost = missing[np.ix_(*places)]
+        values = block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], grid.over, lost)
+        source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, grid.window, strict=True))
+        place = tuple(slice(max(a, s) - s, min(b, e) - s) for (a, b), (s, e) in zip(tile, grid.window, strict=True))
+        store(values[(slice(None), *source)], place)
+
+    run(fill, tiles(grid.shape, grid.window, tile_shape(grid.shape, grid.over, grid.channels)))
 
 
 def fill_lattice(

@@ -37,7 +37,7 @@ HEAVY = {
     "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/"),
     "onnx": ("backends/onnx.py",),
     "onnxruntime": ("backends/onnx.py",),
-    "numba": ("backends/cpu_kernels.py",),
+    "numba": ("backends/cpu_",),
     "PIL": ("signals/",),
 }
 MAX_LINES = 400

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import torch_layers
 from inrcodec.backends.threads import Team, team
-from inrcodec.backends.torch_grid import grid_on_lattice
-from inrcodec.backends.torch_layers import row_groups
-from inrcodec.backends.torch_prepared import Prepared, reduced
-from inrcodec.coordinates import Lattice, Points
+from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
+from inrcodec.backends.torch_layers import reduced, row_groups
+from inrcodec.backends.torch_prepared import Prepared, tensor_points
+from inrcodec.coordinates import Lattice
 from inrcodec.errors import BackendMissing, UsageError
-from inrcodec.networks.hashgrid import Level, corners
+from inrcodec.networks.hashgrid import Level
 from inrcodec.ops import Activation, Constant, Coordinates
 
 Tensor = torch.Tensor
@@ -27,7 +27,7 @@ class TorchOps:
     """The operations of ops.py on float32 tensors of one device, all held as (features, samples): see torch_layers.py.
 
     Where autograd is to follow (grad mode is on and something requires a gradient) they are composed of PyTorch's differentiable
-    operations, and a lattice is its points: exact, and slow beside torch_tape.py.
+    operations, and a lattice is its points: exact, and slow beside torch_tape.py. Coordinates given as a tensor are followed too.
     """
 
     def __init__(self, device: torch.device, *, memo_entries: int = 4096) -> None:
@@ -53,8 +53,11 @@ class TorchOps:
         if isinstance(coords, Lattice) and not _followed(w, b, mask):
             leading, last = self.prepared.sines(coords, w, weight_scale, frozen=True)
             return cast(Tensor, self.layers.sine_on_lattice(leading, last, phase, scale, mask, widths))
-        x = _tensor_points(coords, self.device)
-        out = torch.sin(reduced((w.double() * self.prepared.double(weight_scale)) @ x.T + phase.double().unsqueeze(1)))
+        x = tensor_points(coords, self.device)
+        frequency = w.double() * self.prepared.double(weight_scale)
+        if not _followed(x, w, b, mask):
+            return cast(Tensor, self.layers.sine_at_points(x, frequency, phase, scale, mask, widths))
+        out = torch.sin(reduced(frequency @ x.T + phase.double().unsqueeze(1)))
         if scale is not None:
             out = out * scale.unsqueeze(1)
         return out if mask is None else scale_rows(out, mask, widths)
@@ -72,8 +75,10 @@ class TorchOps:
     def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
         if isinstance(coords, Lattice) and not _followed(*tables):
             return grid_on_lattice([self.prepared.level(coords, level) for level in levels], tables)
-        x = _tensor_points(coords, self.device)
-        return torch.cat([_features_at_points(x, t, level) for t, level in zip(tables, levels, strict=True)], dim=1).T.contiguous()
+        x = tensor_points(coords, self.device)
+        if _followed(x, *tables):
+            return torch.cat([_followed_features(x, table, level) for table, level in zip(tables, levels, strict=True)])
+        return cast(Tensor, self.layers.grid_at_points(x, tables, levels))
 
     def linear(self, x: Tensor, w: Tensor, b: Tensor, *, activation: Activation = "none") -> Tensor:
         if not _followed(x, w, b):
@@ -90,27 +95,11 @@ def _followed(*tensors: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def _tensor_points(coords: Coordinates, device: torch.device) -> Tensor:
-    """Coordinates (n, d) float64; those given as a tensor keep their graph."""
-    values: Any = coords.values if isinstance(coords, Points) else coords.points().values
-    return values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device=device)
-
-
-def _features_at_points(points: Tensor, table: Tensor, level: Level) -> Tensor:
-    """Corner interpolation (n, k), differentiable in the table and in the points (n, d)."""
-    rows, _ = corners(points.detach().cpu().numpy(), level)
-    x = ((points + 1.0) * 0.5).float()
-    # A float32 product is exact in float64, so this rounds once, as fma does.
-    position = (level.scale * x.double() + 0.5).float()
-    weight = position - torch.floor(position.detach())
-    d = points.shape[1]
-    result = torch.zeros((len(points), table.shape[1]), device=table.device)
-    for corner, row in enumerate(rows):
-        product = torch.ones(len(points), device=table.device)
-        for k in reversed(range(d)):
-            product = product * (weight[:, k] if (corner >> (d - 1 - k)) & 1 else 1 - weight[:, k])
-        result = result + product[:, None] * table.index_select(0, torch.as_tensor(row, device=table.device))
-    return result
+def _followed_features(x: Tensor, table: Tensor, level: Level) -> Tensor:
+    """Corner by corner, so that a table's gradient is a sum of sums, which rounds less than one of all."""
+    rows, weights = corners_at_points(x, level)
+    features = [features_at_points((row.unsqueeze(0), weight.unsqueeze(0)), table) for row, weight in zip(rows, weights, strict=True)]
+    return torch.stack(features).sum(0)
 
 
 def scale_rows(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> Tensor:

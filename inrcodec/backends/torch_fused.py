@@ -1,8 +1,9 @@
 """The functions of torch_layers.py on a CPU: PyTorch's matrix products, and one compiled pass over the activations each way.
 
-The same numbers within class F32. See cpu_kernels.py for the passes.
+The same numbers within class F32. See cpu_kernels.py and cpu_points.py for the passes.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends import cpu_kernels as kernels
+from inrcodec.backends import cpu_points
 from inrcodec.backends.torch_layers import SinePair
+from inrcodec.networks.hashgrid import Level
 from inrcodec.ops import Activation
 
 Tensor = torch.Tensor
@@ -36,6 +39,18 @@ class SavedLattice(NamedTuple):
     out: Tensor
 
 
+class SavedPoints(NamedTuple):
+    slope: Tensor
+    out: Tensor
+    mask: Array
+    group: NDArray[np.int32]
+
+
+class SavedGrid(NamedTuple):
+    x: Array  # (d, n), in [0, 1]
+    levels: Sequence[Level]
+
+
 class SavedLinear(NamedTuple):
     x: Tensor
     w: Tensor
@@ -51,8 +66,8 @@ def _groups(rows: int, widths: tuple[int, ...]) -> NDArray[np.int32]:
 
 
 @lru_cache(maxsize=256)
-def _ones(rows: int) -> Array:
-    return np.ones(rows, dtype=np.float32)
+def _filled(rows: int, value: float) -> Array:
+    return np.full(rows, value, dtype=np.float32)
 
 
 def _array(mask: Tensor | None, samples: int) -> Array:
@@ -69,7 +84,7 @@ def _layer_groups(rows: int, mask: Tensor | None) -> NDArray[np.int32]:
 
 
 def _scale(amplitude: Tensor | None, rows: int) -> Array:
-    return _ones(rows) if amplitude is None else amplitude.numpy()
+    return _filled(rows, 1.0) if amplitude is None else amplitude.numpy()
 
 
 def sine_layer(x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -123,6 +138,60 @@ def sine_on_lattice_backward(saved: SavedLattice, grad: Tensor, *, phase: Tensor
     constants = (*saved.sines, saved.phase, saved.amplitude, saved.mask, saved.group)
     kernels.sine_of_sums_backward(*constants, saved.out.numpy(), grad.numpy(), _into(mask, saved.out), phase.numpy(), need_angle)
     return saved.out if need_angle else None
+
+
+def sine_at_points(
+    x: Tensor, frequency: Tensor, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> Tensor:
+    z = _angles(x, frequency, phase)
+    rows, samples = z.shape
+    zero, one = _filled(rows, 0.0), _filled(rows, 1.0)
+    kernels.sine(z.numpy(), zero, one, _scale(amplitude, rows), _array(mask, samples), _groups(rows, () if mask is None else widths))
+    return z
+
+
+def sine_at_points_forward(
+    x: Tensor, frequency: Tensor, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> tuple[Tensor, SavedPoints]:
+    z = _angles(x, frequency, phase)
+    rows, samples = z.shape
+    saved = SavedPoints(z, torch.empty_like(z), _array(mask, samples), _groups(rows, () if mask is None else widths))
+    zero, one = _filled(rows, 0.0), _filled(rows, 1.0)
+    kernels.sine_and_slope(z.numpy(), zero, one, _scale(amplitude, rows), saved.mask, saved.group, saved.out.numpy())
+    return saved.out, saved
+
+
+def sine_at_points_backward(saved: SavedPoints, grad: Tensor, *, phase: Tensor, mask: Tensor | None, need_angle: bool) -> Tensor | None:
+    dz = saved.slope
+    kernels.sine_backward(dz.numpy(), saved.out.numpy(), grad.numpy(), saved.mask, saved.group, _into(mask, dz), phase.numpy())
+    return dz if need_angle else None
+
+
+def grid_at_points(x: Tensor, tables: Sequence[Tensor], levels: Sequence[Level]) -> Tensor:
+    return grid_at_points_forward(x, tables, levels)[0]
+
+
+def grid_at_points_forward(x: Tensor, tables: Sequence[Tensor], levels: Sequence[Level]) -> tuple[Tensor, SavedGrid]:
+    saved = SavedGrid(((x + 1.0) * 0.5).float().T.contiguous().numpy(), levels)
+    out = torch.empty((sum(table.shape[1] for table in tables), len(x)))
+    for level, table, part in zip(levels, tables, out.split([table.shape[1] for table in tables]), strict=True):
+        cpu_points.grid(*_grid_arguments(saved.x, level, table, part))
+    return out, saved
+
+
+def grid_at_points_backward(saved: SavedGrid, grad: Tensor, tables: Sequence[Tensor]) -> None:
+    for level, table, part in zip(saved.levels, tables, grad.split([table.shape[1] for table in tables]), strict=True):
+        cpu_points.grid_backward(*_grid_arguments(saved.x, level, table, part))
+
+
+def _grid_arguments(x: Array, level: Level, table: Tensor, features: Tensor) -> tuple[Array, float, int, bool, Array, Array]:
+    return x, level.scale, level.resolution, level.dense(len(x)), table.detach().numpy(), features.numpy()
+
+
+def _angles(x: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
+    z = torch.empty((len(frequency), len(x)))
+    cpu_points.angles(x.T.contiguous().numpy(), frequency.contiguous().numpy(), phase.double().numpy(), z.numpy())
+    return z
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> Tensor:

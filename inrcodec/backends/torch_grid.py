@@ -1,6 +1,7 @@
-"""Hash-grid features on a lattice: multilinear interpolation is separable, so it is one small matrix product per axis and level.
+"""Hash-grid features. On a lattice multilinear interpolation is separable, so it is one small matrix product per axis and level.
 
 A fine level has far more vertices than samples per axis; there the axes before the last are interpolated from two gathered rows each.
+At scattered points it is a weighted sum of 2^d gathered rows.
 """
 
 import math
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.coordinates import Lattice
-from inrcodec.networks.hashgrid import AxisWeights, Level, axis_weights, block_rows, interpolation_matrix
+from inrcodec.networks.hashgrid import PRIMES, AxisWeights, Level, axis_weights, block_rows, interpolation_matrix
 
 Tensor = torch.Tensor
 GATHER_FROM = 192  # touched vertices per axis from which gathering two rows beats a matrix product (measured on CPUs)
@@ -125,3 +126,39 @@ def grid_on_lattice_backward(levels: Sequence[PreparedLevel], grad: Tensor, tabl
         for number in reversed(range(len(level.axes) - 1)):
             block = level.axes[number].transpose(block.movedim(number, 0)).movedim(0, number)
         level.rows.add(table, block.reshape(-1, k))
+
+
+def corners_at_points(points: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+    """Table rows and float32 weights (2^d, n) of the corners around points (n, d) float64, as `hashgrid.corners` has them.
+
+    Differentiable in the points, where the weights are.
+    """
+    x = ((points + 1.0) * 0.5).float()
+    # A float32 product is exact in float64, so this rounds once, as fma does.
+    position = (level.scale * x.double() + 0.5).float()
+    low = torch.floor(position.detach())
+    fraction, vertex = position - low, low.long()
+    n, d = points.shape
+    dense, stride = level.dense(d), 1
+    rows, weights = vertex.new_zeros((1, n)), fraction.new_ones((1, n))
+    for k in reversed(range(d)):
+        factor = stride if dense else PRIMES[d - 1 - k]
+        stride *= level.resolution
+        first = (vertex[:, k] & 0xFFFFFFFF) * factor & 0xFFFFFFFF
+        second = (first + factor) & 0xFFFFFFFF
+        rows = torch.cat([rows + first, rows + second] if dense else [rows ^ first, rows ^ second])
+        weights = torch.cat([weights * (1 - fraction[:, k]), weights * fraction[:, k]])
+    return (rows & 0xFFFFFFFF) % level.entries, weights
+
+
+def features_at_points(corners: tuple[Tensor, Tensor], table: Tensor) -> Tensor:
+    """Features (k, n) from rows and weights (2^d, n) of corners and a table (entries, k)."""
+    rows, weights = corners
+    values = table.index_select(0, rows.reshape(-1)).view(*rows.shape, table.shape[1])
+    return (values * weights.unsqueeze(2)).sum(0).T
+
+
+def features_at_points_backward(corners: tuple[Tensor, Tensor], grad: Tensor, table: Tensor) -> None:
+    """Add the gradient, from that of the features (k, n), to `table` (entries, k)."""
+    rows, weights = corners
+    table.index_add_(0, rows.reshape(-1), (weights.unsqueeze(2) * grad.T).reshape(-1, table.shape[1]))

@@ -5,14 +5,19 @@ adds the gradients of parameters to the buffers it is given and returns that of 
 forward pass, so a pass serves once. torch_fused.py has the same functions for the CPU.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
+from inrcodec.backends.torch_grid import corners_at_points, features_at_points, features_at_points_backward
+from inrcodec.networks.hashgrid import Level
 from inrcodec.ops import Activation
 
 Tensor = torch.Tensor
 SinePair = tuple[Tensor, Tensor]  # sines and cosines (h, m) of angles
+SavedGrid = list[tuple[Tensor, Tensor]]  # rows and weights of corners, level by level
 
 
 class SavedSine(NamedTuple):
@@ -23,8 +28,8 @@ class SavedSine(NamedTuple):
     mask: Tensor | None  # (g, n)
 
 
-class SavedLattice(NamedTuple):
-    slope: Tensor
+class SavedEmbedding(NamedTuple):
+    slope: Tensor  # (h, n)
     sine: Tensor | None  # of the masked rows
     mask: Tensor | None
     widths: tuple[int, ...]
@@ -108,24 +113,62 @@ def sine_on_lattice(
 
 def sine_on_lattice_forward(
     leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
-) -> tuple[Tensor, SavedLattice]:
+) -> tuple[Tensor, SavedEmbedding]:
     h, (sine, cosine) = _sines_on_lattice(leading, last, phase, amplitude)
-    slope = _combine(cosine, last[1], -sine, last[0])
-    if mask is None:
-        return h, SavedLattice(slope, None, None, widths)
-    masked = h[len(h) - sum(widths) :].clone()
-    scale_rows_(h, mask, widths)
-    scale_rows_(slope, mask, widths)
-    return h, SavedLattice(slope, masked, mask, widths)
+    return _masked(h, _combine(cosine, last[1], -sine, last[0]), mask, widths)
 
 
-def sine_on_lattice_backward(saved: SavedLattice, grad: Tensor, *, phase: Tensor, mask: Tensor | None, need_angle: bool) -> Tensor | None:
+def sine_on_lattice_backward(saved: SavedEmbedding, grad: Tensor, *, phase: Tensor, mask: Tensor | None, need_angle: bool) -> Tensor | None:
     """Add the gradients to `phase` and `mask`; return that of the angles (h, n)."""
     if mask is not None and saved.sine is not None:
         add_row_sums(mask, saved.sine.mul_(grad[len(grad) - len(saved.sine) :]), saved.widths)
     dz = saved.slope.mul_(grad)
     phase.add_(dz.sum(1))
     return dz if need_angle else None
+
+
+def sine_at_points(
+    x: Tensor, frequency: Tensor, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> Tensor:
+    """amplitude * sin(frequency x + phase) with masks as in `sine_on_lattice`: x (n, d), frequency (h, d), float64 both -> (h, n)."""
+    h = _angles(x, frequency, phase).sin_()
+    if amplitude is not None:
+        h.mul_(amplitude.unsqueeze(1))
+    if mask is not None:
+        scale_rows_(h, mask, widths)
+    return h
+
+
+def sine_at_points_forward(
+    x: Tensor, frequency: Tensor, phase: Tensor, amplitude: Tensor | None, mask: Tensor | None, widths: tuple[int, ...]
+) -> tuple[Tensor, SavedEmbedding]:
+    angle = _angles(x, frequency, phase)
+    h, slope = torch.sin(angle), angle.cos_()
+    if amplitude is not None:
+        h.mul_(amplitude.unsqueeze(1))
+        slope.mul_(amplitude.unsqueeze(1))
+    return _masked(h, slope, mask, widths)
+
+
+def sine_at_points_backward(saved: SavedEmbedding, grad: Tensor, *, phase: Tensor, mask: Tensor | None, need_angle: bool) -> Tensor | None:
+    return sine_on_lattice_backward(saved, grad, phase=phase, mask=mask, need_angle=need_angle)
+
+
+def grid_at_points(x: Tensor, tables: Sequence[Tensor], levels: Sequence[Level]) -> Tensor:
+    """Hash-grid features (l * k, n) at x (n, d) float64; tables[i] (entries, k)."""
+    return torch.cat([features_at_points(corners_at_points(x, level), table) for table, level in zip(tables, levels, strict=True)])
+
+
+def grid_at_points_forward(x: Tensor, tables: Sequence[Tensor], levels: Sequence[Level]) -> tuple[Tensor, SavedGrid]:
+    saved = [corners_at_points(x, level) for level in levels]
+    return torch.cat([features_at_points(corners, table) for corners, table in zip(saved, tables, strict=True)]), saved
+
+
+def grid_at_points_backward(saved: SavedGrid, grad: Tensor, tables: Sequence[Tensor]) -> None:
+    """Add the gradients to `tables`, shaped as the levels' tables."""
+    parts = grad.split([table.shape[1] for table in tables])
+    for corners, part, table in zip(saved, parts, tables, strict=True):
+        features_at_points_backward(corners, part, table)
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> Tensor:
@@ -179,6 +222,26 @@ def _sines_on_lattice(leading: SinePair, last: SinePair, phase: Tensor, amplitud
         s, c = s * amplitude.unsqueeze(1), c * amplitude.unsqueeze(1)
     sine, cosine = leading[0] * c + leading[1] * s, leading[1] * c - leading[0] * s
     return _combine(sine, last[1], cosine, last[0]), (sine, cosine)
+
+
+def _masked(h: Tensor, slope: Tensor, mask: Tensor | None, widths: tuple[int, ...]) -> tuple[Tensor, SavedEmbedding]:
+    """Scale the last sum(widths) rows of h and of its slope by the mask, keeping what they were."""
+    if mask is None:
+        return h, SavedEmbedding(slope, None, None, widths)
+    before = h[len(h) - sum(widths) :].clone()
+    scale_rows_(h, mask, widths)
+    scale_rows_(slope, mask, widths)
+    return h, SavedEmbedding(slope, before, mask, widths)
+
+
+def _angles(x: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
+    return reduced(frequency @ x.T + phase.double().unsqueeze(1))
+
+
+def reduced(angle: Tensor) -> Tensor:
+    """A float64 angle modulo 2 pi, in [-pi, pi], as float32; the gradient passes through."""
+    turns = torch.round(angle.detach() * (0.5 / math.pi))
+    return (angle - turns * (2 * math.pi)).float()
 
 
 def _combine(a: Tensor, c: Tensor, b: Tensor, s: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What belongs to coordinates and does not change while they are used again and again: sines, interpolation matrices, table rows."""
 
-import math
 from collections.abc import Callable
 from functools import lru_cache, reduce
 from typing import Any, TypeVar
@@ -8,10 +7,10 @@ from typing import Any, TypeVar
 import torch
 
 from inrcodec.backends.torch_grid import PreparedLevel, prepare_level
-from inrcodec.backends.torch_layers import SinePair, sum_sines
-from inrcodec.coordinates import Lattice
+from inrcodec.backends.torch_layers import SinePair, reduced, sum_sines
+from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.hashgrid import Level
-from inrcodec.ops import Constant
+from inrcodec.ops import Constant, Coordinates
 
 Tensor = torch.Tensor
 Value = TypeVar("Value")
@@ -62,8 +61,10 @@ class Prepared:
     def level(self, coords: Lattice, level: Level) -> PreparedLevel:
         return self._remember(coords.axes, ("level", level), lambda: prepare_level(coords, level, self.device))
 
-    def points(self, coords: Lattice) -> Tensor:
-        """The samples' coordinates (n, d) float32."""
+    def points(self, coords: Coordinates) -> Tensor:
+        """The samples' coordinates (n, d) float32; of a lattice they are kept."""
+        if isinstance(coords, Points):
+            return tensor_points(coords, self.device).float()
         return self._remember(coords.axes, "points", lambda: torch.as_tensor(coords.points().values, device=self.device).float())
 
     def _remember(self, arrays: tuple[Any, ...], key: Any, make: Callable[[], Value]) -> Value:
@@ -79,10 +80,13 @@ class Prepared:
         return value
 
 
-def reduced(angle: Tensor) -> Tensor:
-    """A float64 angle modulo 2 pi, in [-pi, pi], as float32; the gradient passes through."""
-    turns = torch.round(angle.detach() * (0.5 / math.pi))
-    return (angle - turns * (2 * math.pi)).float()
+def tensor_points(coords: Coordinates, device: torch.device) -> Tensor:
+    """Coordinates (n, d) float64; those given as a tensor keep their graph."""
+    values: Any = coords.values if isinstance(coords, Points) else coords.points().values
+    if isinstance(values, torch.Tensor):
+        return values
+    # PyTorch has no arrays that cannot be written, and warns of them.
+    return torch.as_tensor(values if values.flags.writeable else values.copy(), dtype=torch.float64, device=device)
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,7 @@
 """Operations that remember the way back: reverse-mode differentiation of a network for training.
 
 One forward pass records, one `backward` goes back and adds every gradient to its place: that of a parameter to the parameter's `.grad`,
-which must be there. Beside autograd this spares copies, allocations and half of the calls. Operations without a hand-written gradient
-go through autograd one at a time.
+which must be there. Beside autograd this spares copies, allocations and half of the calls.
 """
 
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import torch
 
 from inrcodec.backends.torch import TorchOps
 from inrcodec.backends.torch_grid import grid_on_lattice, grid_on_lattice_backward
+from inrcodec.backends.torch_prepared import tensor_points
 from inrcodec.coordinates import Points
 from inrcodec.networks.hashgrid import Level
 from inrcodec.ops import Activation, Constant, Coordinates
@@ -56,22 +56,21 @@ class Tape:
         mask: Tensor | None,
         widths: tuple[int, ...],
     ) -> Tensor:
-        options = {"weight_scale": weight_scale, "bias_scale": bias_scale, "amplitude": amplitude, "widths": widths}
-        if isinstance(coords, Points):
-            inputs = [w, b] if mask is None else [w, b, mask]
-            return self._by_autograd(
-                lambda w, b, mask=None: self._ops.sine_embedding(coords, w, b, mask=mask, **options),  # type: ignore[arg-type]
-                inputs,
-            )
         prepared, h, layers = self._ops.prepared, len(w), self._ops.layers
         factor = prepared.amplitude(bias_scale, h)
-        leading, last = prepared.sines(coords, w, weight_scale, frozen=w.grad is None)
-        scale = prepared.amplitude(amplitude, h)
-        out, saved = layers.sine_on_lattice_forward(leading, last, b if factor is None else b * factor, scale, mask, widths)
+        turned, scale = b if factor is None else b * factor, prepared.amplitude(amplitude, h)
+        if isinstance(coords, Points):
+            x, frequency = tensor_points(coords, self._ops.device), w.double() * prepared.double(weight_scale)
+            out, saved = layers.sine_at_points_forward(x, frequency, turned, scale, mask, widths)
+            backward = layers.sine_at_points_backward
+        else:
+            leading, last = prepared.sines(coords, w, weight_scale, frozen=w.grad is None)
+            out, saved = layers.sine_on_lattice_forward(leading, last, turned, scale, mask, widths)
+            backward = layers.sine_on_lattice_backward
 
         def back(grad: Tensor) -> None:
             phase = cast(Tensor, b.grad) if factor is None else torch.zeros_like(b)
-            dz = layers.sine_on_lattice_backward(saved, grad, phase=phase, mask=self._place(mask), need_angle=w.grad is not None)
+            dz = backward(saved, grad, phase=phase, mask=self._place(mask), need_angle=w.grad is not None)
             if factor is not None:
                 self._add(b, phase.mul_(factor))
             if dz is not None:
@@ -93,7 +92,9 @@ class Tape:
 
     def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
         if isinstance(coords, Points):
-            return self._by_autograd(lambda *tables: self._ops.hash_grid(coords, list(tables), levels), tables)
+            layers = self._ops.layers
+            out, saved = layers.grid_at_points_forward(tensor_points(coords, self._ops.device), tables, levels)
+            return self._keep(out, lambda grad: layers.grid_at_points_backward(saved, grad, [cast(Tensor, table.grad) for table in tables]))
         prepared = [self._ops.prepared.level(coords, level) for level in levels]
         return self._keep(
             grid_on_lattice(prepared, tables),
@@ -145,15 +146,3 @@ class Tape:
             self._grads[id(x)] = grad
         else:
             before.add_(grad)
-
-    def _by_autograd(self, operation: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
-        leaves = [x.detach().requires_grad_() for x in inputs]
-        with torch.enable_grad():
-            followed = operation(*leaves)
-
-        def back(grad: Tensor) -> None:
-            for x, found in zip(inputs, torch.autograd.grad(followed, leaves, grad, allow_unused=True), strict=True):
-                if found is not None:
-                    self._add(x, found)
-
-        return self._keep(followed.detach(), back)
