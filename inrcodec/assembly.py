@@ -18,7 +18,7 @@ from inrcodec.weights import network_list, pack
 Entry = tuple[list[Any], bytes]  # of HEAD.tens, and payload
 
 
-def make_head(signal: Content, network: Any, config: Any, scale: float, offset: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
+def make_head(signal: Content, plan: Any, scale: float, offset: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
     """HEAD without its tensors; value = scale * output + offset (c)."""
     channels = []
     for c, o in zip(signal.channels, offset, strict=True):
@@ -37,8 +37,10 @@ def make_head(signal: Content, network: Any, config: Any, scale: float, offset: 
         "req": [],
         "axes": [_axis(a) for a in signal.axes],
         "out": out,
-        "net": network_list(network, config),
+        "net": network_list(plan.network, plan.config),
     }
+    if plan.windows is not None:
+        head["windows"] = {"hop": [plan.windows.hop], "overlap": [plan.windows.overlap]}
     if signal.space is not None:
         space = signal.space
         head["space"] = {"spacing": list(space.spacing)}
@@ -95,7 +97,9 @@ def metadata_chunks(signal: Content) -> tuple[Chunk, ...]:
 
 def provenance(signal: Content, request: dict[str, Any], seed: int) -> Chunk:
     """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
-    options = {key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels", "kind")}
+    options = {
+        key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels", "kind", "spectrum")
+    }
     if isinstance(signal, ShapeSignal):
         options["protocol"] = signal.protocol
     told = {"writer": f"inrcodec {VERSION}", "source_sha256": bytes.fromhex(signal.digest), "options": options, "seed": seed}

@@ -35,7 +35,8 @@ class Report:
     """What an encode gave, measured on the file decoded from its bytes at the source's bit depth or type.
 
     psnr is against the full scale of codes or, of a signal of numbers, against the range of its values; max_error is in their units.
-    Of a shape both are of distances in its box; iou, surface_rms and normal_consistency are those of quality.Measured.
+    Of a shape both are of distances in its box; iou, surface_rms and normal_consistency are those of quality.Measured. snr and
+    segmental_snr are of sound, in dB.
     """
 
     arch: str
@@ -47,6 +48,8 @@ class Report:
     iou: float | None
     surface_rms: float | None
     normal_consistency: float | None
+    snr: float | None
+    segmental_snr: float | None
     parameters: int
     steps: int
     encode_seconds: float
@@ -93,17 +96,20 @@ def encode(
     rate: float | None = None,
     on_interrupt: str = "discard",
     deterministic: bool = False,
+    start: float | None = None,
+    stop: float | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,
 ) -> Encoded:
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
     At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
-    report.target_met; the file is still the best one found. time_limit: seconds for the fit. frames, rate: as for `read_signal`. Of shapes
-    only: protocol, "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have
-    no psnr and bpp. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
+    report.target_met; the file is still the best one found. time_limit: seconds for the fit. frames, rate, start, stop: as for
+    `read_signal`. Of shapes only: protocol, "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse
+    open meshes); they have no psnr and bpp. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import Request
+    from inrcodec.fit.sound import spectrum
 
     begin = time.monotonic()
     if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
@@ -116,7 +122,9 @@ def encode(
         raise UsageError(f"time_limit: expected a positive number of seconds, got {time_limit}")
     if resume and checkpoint is None:
         raise UsageError("resume: needs a checkpoint to resume from (--checkpoint PATH)")
-    signal = _signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, protocol=protocol, sign=sign)
+    signal = _signal(
+        source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, start=start, stop=stop, protocol=protocol, sign=sign
+    )
     settings = dict(settings or {})
     if isinstance(signal, ShapeSignal) and "nominal" in settings:
         signal = signal.with_samples(_whole_number(settings.pop("nominal")))
@@ -136,6 +144,7 @@ def encode(
         effort=effort,
         preset=preset or "default",
         arch=arch or "sasnet.1",
+        spectrum=spectrum(signal.values) if isinstance(signal, Signal) and signal.kind == "audio" else None,
         settings=settings,
     )
 
@@ -148,7 +157,7 @@ def encode(
     chosen = torch_device(device)
     keep_freed_memory()
     data, offset = data_of(signal, plan, seed=seed, device=chosen, parts=threads_of(chosen))
-    head = make_head(signal, plan.network, plan.config, data.scale, offset)
+    head = make_head(signal, plan, data.scale, offset)
     masks = [encode_missing(signal.missing)] if isinstance(signal, Signal) and signal.missing is not None else []
     ancillary = metadata_chunks(signal)
     if not deterministic:
@@ -198,6 +207,8 @@ def encode(
         iou=found.iou,
         surface_rms=found.surface_rms,
         normal_consistency=found.normal_consistency,
+        snr=found.snr,
+        segmental_snr=found.segmental_snr,
         parameters=parameters,
         steps=fitted.steps_done,
         encode_seconds=time.monotonic() - begin,
@@ -210,11 +221,18 @@ def encode(
     return Encoded(content, report)
 
 
-def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+def verify(
+    inr: Inr,
+    *,
+    source: Source | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Any]:
     """Decode and compare with the source's digest and with the PSNR the file says it has.
 
     Without a source only what the file itself says is checked: parameters unpack, the nominal grid decodes to finite values.
-    Raises VerificationFailed, and whatever a damaged file raises.
+    start, stop: seconds of the source that were encoded. Raises VerificationFailed, and whatever a damaged file raises.
     """
     values = _decoded(inr)
     checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
@@ -225,7 +243,7 @@ def verify(inr: Inr, *, source: Source | None = None, limits: Limits = DEFAULT_L
         checks["stated"] = stated
         return checks
     protocol = protocol_of(inr.bounds) if inr.head["kind"] == "shape" else None
-    signal = _signal(source, kind=inr.head["kind"], limits=limits, protocol=protocol)
+    signal = _signal(source, kind=inr.head["kind"], limits=limits, start=start, stop=stop, protocol=protocol)
     if isinstance(signal, ShapeSignal):
         signal = signal.with_samples(inr.grid_shape[0])
         ours, theirs = (None if space is None else space.affine for space in (signal.space, inr.space))
@@ -270,14 +288,20 @@ def _signal(
     strip: bool = False,
     frames: int | None = None,
     rate: float | None = None,
+    start: float | None = None,
+    stop: float | None = None,
     protocol: str | None = None,
     sign: str | None = None,
 ) -> Signal | ShapeSignal:
-    if isinstance(source, Signal | ShapeSignal):
-        if protocol is not None and protocol != getattr(source, "protocol", None):
-            raise UsageError(f"protocol: the signal is {getattr(source, 'protocol', 'no shape')}, got {protocol}")
-        return source
-    return read_signal(source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, protocol=protocol, sign=sign)
+    if not isinstance(source, Signal | ShapeSignal):
+        return read_signal(
+            source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, start=start, stop=stop, protocol=protocol, sign=sign
+        )
+    if start is not None or stop is not None:
+        raise UsageError("start, stop: expected a file of sound or video, got a Signal")
+    if protocol is not None and protocol != getattr(source, "protocol", None):
+        raise UsageError(f"protocol: the signal is {getattr(source, 'protocol', 'no shape')}, got {protocol}")
+    return source
 
 
 def _whole_number(value: Setting) -> int:

@@ -273,6 +273,8 @@ def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
         _check_space(head["space"], len(head["axes"]))
     if head["kind"] == "shape":
         _check_shape(head)
+    if "windows" in head:
+        _check_windows(head)
     _check_tensors(head["tens"], limits)
     _check_valid(head, limits)
 
@@ -303,6 +305,21 @@ def _check_space(space: dict[str, Any], d: int) -> None:
         raise CorruptFile(f"HEAD.space.affine: expected {' or '.join(map(str, sizes))} numbers, got {len(affine)}")
     if not all(type(number) is float for number in (*space["spacing"], *affine)):
         raise CorruptFile("HEAD.space: expected floats")
+
+
+def _check_windows(head: dict[str, Any]) -> None:
+    windows = head["windows"]
+    _check_map(windows, spec.WINDOWS_FIELDS, "HEAD.windows")
+    if len(head["axes"]) != 1:
+        raise CorruptFile(f"HEAD.windows: expected one axis, got {len(head['axes'])}")
+    for key in ("hop", "overlap"):
+        _check_list(windows[key], 1, 1, f"HEAD.windows.{key}")
+        if type(windows[key][0]) is not int:
+            raise CorruptFile(f"HEAD.windows.{key}: expected an integer, got {type(windows[key][0]).__name__}")
+    (hop,), (overlap,) = windows["hop"], windows["overlap"]
+    n = head["axes"][0]["n"]
+    if not (1 <= hop < n and 2 <= overlap <= hop and overlap % 2 == 0):
+        raise CorruptFile(f"HEAD.windows: expected an even overlap of 2 to the hop, and a hop below {n}, got {overlap} and {hop}")
 
 
 def _check_out(out: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
-from inrcodec.backends.base import Engine, Evaluate, compile_network
+from inrcodec.backends.base import Engine, Evaluate
 from inrcodec.container import Container, borders, load
 from inrcodec.coordinates import (
     Lattice,
@@ -24,6 +25,7 @@ from inrcodec.coordinates import (
     scaled_size,
 )
 from inrcodec.errors import BackendMissing, LimitExceeded, UsageError
+from inrcodec.evaluation import evaluator, masks, slopes
 from inrcodec.files import atomic_file, read_bytes, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
@@ -33,8 +35,10 @@ from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows
 from inrcodec.signals import side_files, stream_for, writer_for
 from inrcodec.signals.base import Axis, Channel, Metadata, Samples, Slabs, Space, sampled_space
 from inrcodec.surface import Surface, decoded_surface
+from inrcodec.timing import at_rate
 from inrcodec.validity import Mask, missing_samples
 from inrcodec.weights import read_network, unpack
+from inrcodec.windows import windows_of
 
 POINTS = 1 << 13  # points evaluated at once, by one thread; results do not depend on it
 Region = Sequence[tuple[float, float]]
@@ -52,6 +56,7 @@ class Inr:
         self._container, self._nbytes, self._limits = container, nbytes, limits
         self._backend, self._device = backend, device
         self._network, self._config = read_network(container.head, limits)
+        self._windows = windows_of(container.head)
         self._params: dict[str, Array] | None = None
         self._missing: Mask | None = None
         self._evaluators: dict[str, Evaluate] = {}
@@ -65,6 +70,10 @@ class Inr:
     def grid_shape(self) -> tuple[int, ...]:
         """Nominal samples per axis."""
         return tuple(axis["n"] for axis in self.head["axes"])
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return tuple(Axis(**axis) for axis in self.head["axes"])
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
@@ -197,9 +206,9 @@ class Inr:
         if self._backend == "numpy":
             raise BackendMissing("gradient: needs backend torch, got numpy")
         make_engine("torch", device=self._device)
-        from inrcodec.backends.gradient import input_gradient
-
-        return self._without_missing(self._outputs.slopes(input_gradient(self._network, self._config, self.params, coords)), coords)
+        engine = self._engine(coords.n)
+        found = slopes(engine, self._network, self._config, self.params, self._windows, coords)
+        return self._without_missing(self._outputs.slopes(found), coords)
 
     def mesh(self, *, resolution: int = 256, progress: Callable[[int, int], None] | None = None) -> Surface:
         """The surface of a shape, by marching cubes on resolution^3 points of its box: see surface.py.
@@ -212,8 +221,8 @@ class Inr:
         """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
         engine = make_engine("numpy")
         coords = Lattice(axes) if axes else lattice(scaled_size(self.grid_shape, scale), self.bounds)
-        masks = self._network.modulate(engine.ops, self._config, self.params, coords)
-        return None if masks is None else np.asarray(masks).reshape(*coords.shape, -1)
+        found = masks(engine, self._network, self._config, self.params, self._windows, coords)
+        return None if found is None else found.reshape(*coords.shape, -1)
 
     def metadata(self, *, strip: bool = False) -> Metadata:
         """What travels beside the samples; with `strip` only the colour profile."""
@@ -235,7 +244,7 @@ class Inr:
             channels=self.channels,
             codes=codes,
             bits=self.bits if bits is None else bits,
-            axes=tuple(Axis(**axis) for axis in self.head["axes"]),
+            axes=self.axes,
             space=self._space_of(*self._grid(scale, size, region)),
             metadata=self.metadata(strip=strip),
         )
@@ -269,13 +278,19 @@ class Inr:
         scale: float | None = None,
         size: Sequence[int] | None = None,
         region: Region | None = None,
+        rate: float | None = None,
         bits: int | None = None,
         strip: bool = False,
     ) -> dict[str, bytes]:
-        """Decode into an open file in the format of `suffix`; returns what has to lie beside it if it is named `name`."""
+        """Decode into an open file in the format of `suffix`; returns what has to lie beside it if it is named `name`.
+
+        rate: what a file of sound or video is to state, in samples or frames a second, where `size` was chosen for it.
+        """
         stream = stream_for(self.head["kind"], suffix)
         if stream is None:
             samples = self.samples(scale=scale, size=size, region=region, bits=bits, strip=strip)
+            if rate is not None and samples.space is not None:
+                samples = replace(samples, space=at_rate(self.axes, samples.space, rate))
             file.write(writer_for(self.head["kind"], suffix)(samples, suffix))
             return {}
         slabs = self.slabs(scale=scale, size=size, region=region, bits=bits)
@@ -362,7 +377,7 @@ class Inr:
     def _evaluator(self, samples: int) -> Evaluate:
         engine = self._engine(samples)
         if engine.name not in self._evaluators:
-            self._evaluators[engine.name] = compile_network(engine, self._network, self._config, self.params)
+            self._evaluators[engine.name] = evaluator(engine, self._network, self._config, self.params, self._windows)
         return self._evaluators[engine.name]
 
     def _check_work(self, samples: int) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from inrcodec.metrics import ssim as measure_ssim
 from inrcodec.shape_metrics import iou, point_to_mesh_rms
 from inrcodec.signals.base import Content, Signal
 from inrcodec.signals.shape_signal import IOU_GRID, PROBES, ShapeSignal
+from inrcodec.sound_metrics import segmental_snr, snr
 from inrcodec.surface import box_of, zero_surface
 
 MESH_GRID = 128  # of the mesh whose vertices are compared with the source
@@ -31,6 +32,7 @@ class Measured:
     surface_rms         root mean square distance of the decoded surface to the source's mesh, in sides of the box; of a point cloud
                         that of the source's points to the decoded surface, by the decoded distance
     normal_consistency  of a point cloud: mean cosine of its normals and the decoded surface's
+    snr, segmental_snr  of sound, in dB
     """
 
     psnr: float
@@ -39,6 +41,8 @@ class Measured:
     iou: float | None = None
     surface_rms: float | None = None
     normal_consistency: float | None = None
+    snr: float | None = None
+    segmental_snr: float | None = None
     seconds: float
 
 
@@ -61,7 +65,11 @@ def measure(inr: Inr, signal: Signal | ShapeSignal) -> Measured:
     error = np.abs(found - values) * span
     largest = float((error if weights is None else error * weights).max())
     structure = _volume_ssim(values, found, signal.missing) if signal.kind == "volume" else None
-    return Measured(psnr=measure_psnr(values, found, weights=weights), ssim=structure, max_error=largest, seconds=seconds)
+    result = Measured(psnr=measure_psnr(values, found, weights=weights), ssim=structure, max_error=largest, seconds=seconds)
+    if signal.kind != "audio":
+        return result
+    original = low + values * span
+    return replace(result, snr=snr(original, decoded), segmental_snr=segmental_snr(original, decoded))
 
 
 def placeholder(signal: Content) -> Measured:
@@ -71,7 +79,9 @@ def placeholder(signal: Content) -> Measured:
         some = 0.1 if cloud else None
         return Measured(psnr=0.1, max_error=0.1, iou=None if cloud else 0.1, surface_rms=0.1, normal_consistency=some, seconds=0.0)
     structure = 0.1 if signal.kind in ("image", "volume") else None
-    return Measured(psnr=0.1, ssim=structure, max_error=None if signal.dtype is None else 0.1, seconds=0.0)
+    noise = 0.1 if signal.kind == "audio" else None
+    largest = None if signal.dtype is None else 0.1
+    return Measured(psnr=0.1, ssim=structure, max_error=largest, snr=noise, segmental_snr=noise, seconds=0.0)
 
 
 def _volume_ssim(a: NDArray[Any], b: NDArray[Any], missing: NDArray[np.bool_] | None) -> float | None:
@@ -118,6 +128,9 @@ def metric_rows(measured: Measured, signal: Content) -> Chunk:
         rows.append({"metric": "surface_rms", "value": measured.surface_rms, "unit": "box sides"})
     if measured.normal_consistency is not None:
         rows.append({"metric": "normal_consistency", "value": measured.normal_consistency})
+    for name, value in (("snr", measured.snr), ("segmental_snr", measured.segmental_snr)):
+        if value is not None:
+            rows.append({"metric": name, "value": min(max(value, -999.0), 999.0), "unit": "dB"})
     return Chunk(spec.METRICS, pack_map({"metrics": rows}))
 
 

@@ -92,6 +92,7 @@ HEAD_FIELDS = (
     Field("space", dict, False, "where the samples lie in the world (SPACE_FIELDS)"),
     Field("net", list, True, "id of the network, then the values of its configuration in the order of the network's text"),
     Field("tens", list, True, "one list per tensor of the network, in DATA order (TENSOR_FIELDS)"),
+    Field("windows", dict, False, "one network per window of the axis (WINDOWS_FIELDS)"),
     Field("opt", dict, False, "whatever readers may ignore"),
 )
 AXIS_FIELDS = (
@@ -124,6 +125,10 @@ SPACE_FIELDS = (
 COLOR_FIELDS = (
     Field("icc", bool, False, "an iCCP chunk says the colour space; sRGB otherwise"),
     Field("source", str, False, "how the source stored its samples, for information"),
+)
+WINDOWS_FIELDS = (  # one integer per axis each; this version has windows along the only axis of a signal
+    Field("hop", list, True, "nominal samples from window to window"),
+    Field("overlap", list, True, "nominal samples that neighbours share, at most the hop"),
 )
 TENSOR_FIELDS = (  # a list with these entries, in this order
     Field("codec", int, True, "one of CODEC_NAMES"),

@@ -15,7 +15,9 @@ from inrcodec.errors import CorruptFile, LimitExceeded, UnsupportedFile
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.base import Array, Network, Param, config_from_list, config_to_list
+from inrcodec.networks.stacked import stacked
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
+from inrcodec.windows import windows_of
 
 WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
@@ -26,7 +28,7 @@ def network_list(network: Network, config: Any) -> list[Any]:
 
 
 def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any]:
-    """The network and configuration that HEAD.net names.
+    """The network and configuration that HEAD.net names, stacked where there are windows.
 
     Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration, LimitExceeded for more parameters than `limits` allow.
     """
@@ -40,6 +42,9 @@ def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tu
     for key, expected, what in (("in_features", len(head["axes"]), "axes"), ("out_features", len(head["out"]["channels"]), "channels")):
         if getattr(config, key) != expected:
             raise CorruptFile(f"HEAD.net.{key}: expected {expected}, the number of {what}, got {getattr(config, key)}")
+    windows = windows_of(head)
+    if windows is not None:
+        network = stacked(network, windows.count)
     elements = sum(param.size for param in network.params(config))
     if elements > limits.elements:
         raise LimitExceeded(f"HEAD.net: expected at most {limits.elements} parameters, got {elements}")

@@ -34,6 +34,9 @@ DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4
     help="Only this part, in pixels of the source; X1, Y1 are outside. Or one start:stop per axis, slowest first: 10:20,0:64,0:64.",
 )
 @click.option("--time", "seconds", type=float, metavar="SECONDS", help="Of a video the picture at this time alone, as an image.")
+@click.option("--rate", type=float, metavar="HZ", help="Of sound: samples a second, of video: frames a second, instead of --scale.")
+@click.option("--start", type=float, metavar="SECONDS", help="Of sound or video: begin here, instead of --region.")
+@click.option("--stop", type=float, metavar="SECONDS", help="Of sound or video: end here, instead of --region.")
 @click.option("--bits", type=int, help="Bit depth of the output, 1..16. Default: that of the source.")
 @click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
@@ -56,6 +59,9 @@ def command(
     size: str | None,
     region: str | None,
     seconds: float | None,
+    rate: float | None,
+    start: float | None,
+    stop: float | None,
     bits: int | None,
     suffix: str | None,
     strip: bool,
@@ -66,11 +72,17 @@ def command(
     device: str,
 ) -> None:
     """Sample INPUT (an .inr file; - for stdin) and write it in the format of the output's suffix; a video also as out/%04d.png."""
+    if rate is not None and (scale is not None or size is not None):
+        raise UsageError("--rate: expected it alone, got --scale or --size as well")
+    if region is not None and (start is not None or stop is not None):
+        raise UsageError("--region: expected it alone, got --start or --stop as well")
+
     from inrcodec.decoder import open_inr
     from inrcodec.frames import picture_at, pictures_of
     from inrcodec.memory import keep_freed_memory
     from inrcodec.signals import writer_for
     from inrcodec.signals.frames import is_pattern
+    from inrcodec.timing import samples_at_rate, time_region
 
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
@@ -83,9 +95,10 @@ def command(
     writer_for("image" if pictures or seconds is not None else inr.head["kind"], form)
     keep_freed_memory()
     d = len(inr.grid_shape)
-    sizes, part = _size(size, d), _region(region, d)
+    part = time_region(inr.axes, inr.space, start, stop) if region is None else _region(region, d)
+    sizes = _size(size, d) if rate is None else samples_at_rate(inr.axes, inr.space, rate)
     if seconds is not None:
-        if region is not None or size is not None:
+        if part is not None or sizes is not None:
             raise UsageError("--time: expected --scale alone beside it")
         picture = picture_at(inr, seconds, scale=1.0 if scale is None else scale, bits=bits, strip=strip)
         write_output(target, writer_for("image", form)(picture, form), overwrite=overwrite)
@@ -95,7 +108,7 @@ def command(
             write_output(name, content, overwrite=overwrite)
         return
     with open_output(target, overwrite=overwrite) as file:
-        sides = inr.write(file, form, name=target, scale=scale, size=sizes, region=part, bits=bits, strip=strip)
+        sides = inr.write(file, form, name=target, scale=scale, size=sizes, region=part, rate=rate, bits=bits, strip=strip)
     for name, content in sides.items() if target != "-" else ():
         write_output(name, content, overwrite=overwrite)
 

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the running fit here now and then, and on Ctrl-C.")
 @click.option("--resume", is_flag=True, help="Go on from --checkpoint if it exists.")
 @click.option("--on-interrupt", type=click.Choice(["discard", "save"]), default="discard", show_default=True, help="What Ctrl-C leaves.")
+@click.option("--start", type=float, metavar="SECONDS", help="Of sound or video: begin here.")
+@click.option("--stop", type=float, metavar="SECONDS", help="Of sound or video: end here.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
 @click.option("--deterministic", is_flag=True, help="Leave out the provenance chunk.")
 @click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
@@ -91,6 +93,8 @@ def command(
     checkpoint: str | None,
     resume: bool,
     on_interrupt: str,
+    start: float | None,
+    stop: float | None,
     strip: bool,
     deterministic: bool,
     force: bool,
@@ -133,6 +137,8 @@ def command(
             time_limit=time_limit,
             checkpoint=checkpoint,
             resume=resume,
+            start=start,
+            stop=stop,
             strip=strip,
             on_interrupt=on_interrupt,
             deterministic=deterministic,
@@ -158,6 +164,8 @@ def _summary(target: str, report: "Report") -> str:
     measured = [f"{'distance ' if shape else ''}PSNR {report.psnr:.2f} dB"]
     if report.ssim is not None:
         measured.append(f"SSIM {report.ssim:.4f}")
+    if report.snr is not None:
+        measured.append(f"SNR {report.snr:.2f} dB")
     if report.iou is not None:
         measured.append(f"IoU {report.iou:.4f}")
     if shape:

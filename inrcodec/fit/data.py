@@ -26,6 +26,11 @@ class Part(Protocol):
     @property
     def samples(self) -> slice: ...
 
+    @property
+    def window(self) -> int:
+        """Whose network they are for."""
+        ...
+
     def pieces(self) -> Iterator[tuple[Coordinates, slice]]:
         """Coordinates of about PIECE samples, and which of the part's samples they are."""
         ...
@@ -33,11 +38,12 @@ class Part(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Samples of one step: targets and weights (c, n), in parts."""
+    """Samples of one step: targets and weights (c, n), in parts. Its error is the mean over `count` values."""
 
     targets: Tensor
     weights: Tensor | None
     parts: Sequence[Part]
+    count: int
 
 
 class Data(Protocol):
@@ -83,11 +89,12 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class LatticePart:
-    """Rows of a batch, and which of its samples they are."""
+    """Rows of a batch, which of its samples they are, and the window they lie in."""
 
     coords: Lattice
     samples: slice
     rows: Rows
+    window: int = 0
 
     def pieces(self) -> Iterator[tuple[Lattice, slice]]:
         start = 0
@@ -97,7 +104,7 @@ class LatticePart:
             start += piece.n
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingData:
     """Targets y (c, *axes) with value = scale * y + offset (c), and the axes of every phase."""
 
@@ -140,7 +147,8 @@ class TrainingData:
             lattice = Lattice((rows.axis, *others))
             parts.append(LatticePart(lattice, slice(start, start + lattice.n), rows))
             start += lattice.n
-        return Batch(self.targets[index].reshape(c, -1).contiguous(), weights, tuple(parts))
+        targets = self.targets[index].reshape(c, -1).contiguous()
+        return Batch(targets, weights, tuple(parts), targets.numel())
 
 
 def training_data(
@@ -178,7 +186,16 @@ def training_data(
     # The mean squared error is over samples that count: weights are 1 on average.
     mean = 0.0 if weights is None else float(weights.mean(dtype=np.float64))
     weight_tensor = None if weights is None else on_device(np.moveaxis(weights / np.float32(mean or 1.0), -1, 0))
-    return TrainingData(on_device(targets), weight_tensor, scale, offset, shape, steps, phases, first)
+    return TrainingData(
+        targets=on_device(targets),
+        weights=weight_tensor,
+        scale=scale,
+        offset=offset,
+        shape=shape,
+        stride=steps,
+        phases=phases,
+        rows=first,
+    )
 
 
 def _rows(axis: NDArray[np.float64], per_row: int, parts: int) -> tuple[Rows, ...]:

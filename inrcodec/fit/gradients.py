@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,25 +20,38 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """What one thread needs of its own: the operations, the parameters, and the buffer of their gradients (p,)."""
+    """What one thread needs of its own: the operations, the parameters of each window, and the buffer of their gradients (p,)."""
 
     ops: TorchOps
-    params: Mapping[str, Tensor]
+    params: tuple[Mapping[str, Tensor], ...]
     grads: Tensor
 
 
 def make_lanes(
-    layout: FlatLayout, values: Tensor, grads: Tensor, frozen: Mapping[str, NDArray[Any]], device: torch.device, count: int
+    layout: FlatLayout,
+    values: Tensor,
+    grads: Tensor,
+    frozen: Mapping[str, NDArray[Any]],
+    device: torch.device,
+    count: int,
+    windows: int | None = None,
 ) -> tuple[Lane, ...]:
-    """Lanes over the parameters `values` (p,), read where they lie; the first leaves its gradients in `grads` (p,)."""
+    """Lanes over the parameters `values` (p,), read where they lie; the first leaves its gradients in `grads` (p,).
+
+    windows: how many the parameters are stacked for, None where they are not.
+    """
     constants = {name: torch.as_tensor(value, device=device) for name, value in frozen.items()}
     lanes = []
     for number in range(count):
         own = grads if number == 0 else torch.zeros_like(grads)
-        params = {name: view.detach() for name, view in layout.views(values).items()}
-        for view, grad in zip(params.values(), layout.views(own).values(), strict=True):
-            view.grad = grad
-        lanes.append(Lane(TorchOps(device), {**params, **constants}, own))
+        views, grad_views = layout.views(values), layout.views(own)
+        each = []
+        for w in range(windows or 1):
+            params = {name: (view if windows is None else view[w]).detach() for name, view in views.items()}
+            for name, view in params.items():
+                view.grad = grad_views[name] if windows is None else grad_views[name][w]
+            each.append({**params, **constants})
+        lanes.append(Lane(TorchOps(device), tuple(each), own))
     return tuple(lanes)
 
 
@@ -49,15 +63,23 @@ def batch_gradients(
     scale: value per unit of output. mask_sparsity: weight of mean |M| in what is differentiated (the returned error is without it).
     """
 
-    def run(work: tuple[Lane, Part]) -> float | Tensor:
-        lane, part = work
+    def run(work: tuple[Lane, tuple[Part, ...]]) -> float | Tensor:
+        lane, parts = work
         lane.grads.zero_()
-        return _part_gradients(lane, network, config, batch, part, scale=scale, mask_sparsity=mask_sparsity)
+        return sum(_part_gradients(lane, network, config, batch, part, scale=scale, mask_sparsity=mask_sparsity) for part in parts)
 
-    errors = team.map(run, zip(lanes, batch.parts, strict=False))
-    for lane in lanes[1 : len(batch.parts)]:
+    shares = _shares(batch.parts, len(lanes))
+    errors = team.map(run, zip(lanes, shares, strict=False))
+    for lane in lanes[1 : len(shares)]:
         lanes[0].grads.add_(lane.grads)
-    return float(sum(errors)) * scale * scale / batch.targets.numel()
+    return float(sum(errors)) * scale * scale / batch.count
+
+
+def _shares(parts: Sequence[Part], count: int) -> list[tuple[Part, ...]]:
+    """`parts` in `count` rows of about equal length, in order; fewer where there are fewer parts."""
+    count = min(count, len(parts))
+    bounds = [len(parts) * i // count for i in range(count + 1)]
+    return [tuple(parts[a:b]) for a, b in pairwise(bounds)]
 
 
 def _part_gradients(
@@ -65,16 +87,17 @@ def _part_gradients(
 ) -> float | Tensor:
     """Add the gradients of one part; return its sum of squared errors of outputs."""
     total: float | Tensor = 0.0
-    factor = 2 * scale * scale / batch.targets.numel()
+    factor = 2 * scale * scale / batch.count
+    params = lane.params[part.window]
     with torch.no_grad():
         before = Tape(lane.ops)
-        modulation = network.modulate(before, config, lane.params, part.coords)
+        modulation = network.modulate(before, config, params, part.coords)
         modulation_grad = None if modulation is None else torch.empty_like(modulation)
         for coords, piece in part.pieces():
             tape = Tape(lane.ops)
             held = None if modulation is None else modulation[:, piece].contiguous()
             held_grad = None if held is None else tape.watch(held)
-            output = network.trunk(tape, config, lane.params, coords, held)
+            output = network.trunk(tape, config, params, coords, held)
             start = part.samples.start + piece.start
             error, grad = lane.ops.layers.squared_error(output, batch.targets, batch.weights, start, factor)
             total += error

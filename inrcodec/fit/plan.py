@@ -6,6 +6,7 @@ from typing import Any
 
 from inrcodec.networks.base import Network
 from inrcodec.networks.checks import check_counts, check_finite
+from inrcodec.windows import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Schedule:
     table_step: float = 0.3  # first quantization step over mean size, tables
     matrix_step: float = 0.05  # and everything else
     embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest
+    constant_is_divergence: bool = True  # early in the fit, a distortion like that of a constant
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
 
     def __post_init__(self) -> None:
@@ -74,3 +76,4 @@ class Plan:
     schedule: Schedule
     target: Target
     sampling: Sampling | None = None  # of a shape
+    windows: Windows | None = None  # the network is then stacked, one for each

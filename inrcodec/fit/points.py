@@ -25,6 +25,7 @@ class PointPart:
 
     coords: Points
     samples: slice
+    window: int = 0
 
     def pieces(self) -> Iterator[tuple[Points, slice]]:
         for start in range(0, self.coords.n, PIECE):
@@ -70,7 +71,7 @@ class PointPool:
         last = phase[0] + 1 == len(self.phase_indices())
         chosen = slice(phase[0] * self.size, self.samples if last else (phase[0] + 1) * self.size)
         targets, weights = (t[:, chosen].contiguous() for t in (self.targets, self.weights))
-        return Batch(targets, weights, point_parts(self.coords[chosen], self.parts))
+        return Batch(targets, weights, point_parts(self.coords[chosen], self.parts), targets.numel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class FinerPoints:
     def batch(self, phase: tuple[int, ...], step: int) -> Batch:
         points, targets, weights = self.signal.sampler.finer_batch(np.random.default_rng([self.seed, 2, step]), self.size)
         parts = point_parts(self.signal.coordinates(points), self.parts)
-        return Batch(_row(targets, self.device), _row(weights, self.device), parts)
+        return Batch(_row(targets, self.device), _row(weights, self.device), parts, len(targets))
 
 
 def training_points(signal: ShapeSignal, sampling: Sampling, *, seed: int, device: torch.device, parts: int) -> PointPool | FinerPoints:

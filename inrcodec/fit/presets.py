@@ -9,11 +9,14 @@ import numpy as np
 
 from inrcodec.errors import UsageError
 from inrcodec.fit.plan import Plan, Schedule, Target
+from inrcodec.fit.sound import HOP, LAM_OVER_VARIANCE, Spectrum, axis_config, windows_along
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import Level, geometric_levels
 from inrcodec.networks.msa import MsaConfig
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
 from inrcodec.networks.siren import SirenConfig
+from inrcodec.networks.stacked import stacked
+from inrcodec.windows import Windows
 
 PRESETS = ("default", "paper")
 EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 10000, 9: 25000}
@@ -22,6 +25,7 @@ FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
 USUAL_BYTES = 7000  # of a volume without a target of bytes
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
+WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
 Setting = int | float | str
 
 
@@ -38,6 +42,7 @@ class Request:
     effort: int = 5
     preset: str = "default"
     arch: str = "sasnet.1"
+    spectrum: Spectrum | None = None  # of sound
     settings: Mapping[str, Setting]
 
 
@@ -53,28 +58,35 @@ def make_plan(request: Request) -> Plan:
     """
     check_request(request)
     samples = math.prod(request.shape)
-    schedule = _schedule(request, samples)
-    config = _config(request, samples)
+    windows = _windows(request)
+    schedule = _schedule(request, samples if windows is None else windows.length)
+    config = _config(request, samples if windows is None else windows.length)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
     # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
     lam = lam_of_quality(quality)
-    if request.psnr is None and request.size is None:
+    if request.spectrum is not None:
+        # Silence is worth no bits at all.
+        variance = request.spectrum.variance
+        lam = lam * LAM_OVER_VARIANCE * variance / lam_of_quality(DEFAULT_QUALITY) if variance > 0 else 1.0
+    if request.psnr is None and request.size is None and request.spectrum is None:
         lam *= min(1.0, samples / FULL_RATE_SAMPLES)
     if request.preset == "paper" and request.quality is None:
         lam = 0.0
-    check_names(request, schedule, config)
+    check_names(request, schedule, config, extra=WINDOW_SETTINGS if _along(request) else ())
     lam = chosen_lam(request, lam)
+    network = NETWORKS[request.arch]
     return Plan(
-        network=NETWORKS[request.arch],
+        network=network if windows is None else stacked(network, windows.count),
+        windows=windows,
         config=config,
         schedule=schedule,
         target=Target(lam=lam, psnr=request.psnr, size=request.size),
     )
 
 
-def check_names(request: Request, *parts: Any) -> None:
-    """Raise UsageError for a setting that is no field of any of `parts` and none of the grid's."""
-    names = {f.name for part in parts for f in fields(part)} | set(GRID_SETTINGS) | {"lam"}
+def check_names(request: Request, *parts: Any, extra: tuple[str, ...] = ()) -> None:
+    """Raise UsageError for a setting that is no field of any of `parts`, none of the grid's and none of `extra`."""
+    names = {f.name for part in parts for f in fields(part)} | {*GRID_SETTINGS, "lam", *extra}
     unknown = sorted(set(request.settings) - names)
     if unknown:
         raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
@@ -117,6 +129,11 @@ def check_request(request: Request) -> None:
         raise UsageError(f"size: expected at least 64 bytes, got {request.size}")
 
 
+def _along(request: Request) -> bool:
+    """Whether the defaults are those of one axis."""
+    return len(request.shape) == 1 and request.preset != "paper"
+
+
 def _schedule(request: Request, samples: int) -> Schedule:
     d = len(request.shape)
     stride = max(1, round((samples / BATCH) ** (1 / d)))
@@ -137,6 +154,17 @@ def _schedule(request: Request, samples: int) -> Schedule:
             first_push=10.0,
             embedding="spectrum",
         )
+    elif _along(request):
+        rates = {"sasnet.1": 3e-2}
+        schedule = Schedule(
+            steps=EFFORT_STEPS[request.effort],
+            stride=2 if samples > 512 else 1,
+            learning_rate=rates.get(request.arch, 3e-3),
+            table_learning_rate=2e-2,
+            scale_learning_rate=3e-2,
+            constant_is_divergence=False,  # noise is hardly better in the beginning
+            matrix_step=0.2 if request.arch == "sasnet.1" else 0.01,
+        )
     elif request.arch == "sasnet.1":
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
@@ -145,9 +173,22 @@ def _schedule(request: Request, samples: int) -> Schedule:
     return changed
 
 
+def _windows(request: Request) -> Windows | None:
+    if not _along(request):
+        return None
+    overlap = setting(request, "overlap", 2) if "overlap" in request.settings else None
+    try:
+        return windows_along(request.shape[0], hop=setting(request, "window", HOP), overlap=overlap)
+    except ValueError as error:
+        raise UsageError(f"--set overlap: {error}") from error
+
+
 def _config(request: Request, samples: int) -> Any:
     d, c = len(request.shape), request.channels
     width = 32 if samples <= 4096 else 64 if samples <= 1 << 16 else 96
+    if _along(request):
+        bandwidth = 1.0 if request.spectrum is None else request.spectrum.bandwidth
+        return override(axis_config(request.arch, samples, c, bandwidth), request.settings)
     if request.arch == "siren.1":
         return override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
     if request.arch == "msa.1":

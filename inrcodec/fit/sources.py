@@ -1,6 +1,7 @@
 """What differs between kinds of signals in a fit: the plan and the data. Samples lie on a lattice, a shape is known at points."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from inrcodec.fit.points import training_points
 from inrcodec.fit.presets import Request, make_plan
 from inrcodec.fit.shape_presets import shape_plan
 from inrcodec.fit.spectrum import strongest_frequencies
+from inrcodec.fit.windowed import windowed_data
 from inrcodec.networks.sasnet import SasnetConfig
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal
@@ -40,4 +42,7 @@ def data_of(
         return training_points(signal, plan.sampling, seed=seed, device=device, parts=parts), (0.5,)
     bounds = [(axis.lo, axis.hi) for axis in signal.axes]
     data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts)
-    return data, data.offset
+    if plan.windows is None:
+        return data, data.offset
+    windows = replace(plan.windows, lo=signal.axes[0].lo, hi=signal.axes[0].hi)
+    return windowed_data(data, windows, stride=plan.schedule.stride, threads=parts), data.offset

@@ -108,7 +108,8 @@ def _run(
     """Run to the end and return False, or until it is told to stop and return True."""
     schedule = plan.schedule
     working = torch.empty_like(state.values)
-    lanes = make_lanes(layout, working, state.grads, frozen, options.device, threads.size)
+    count = None if plan.windows is None else plan.windows.count
+    lanes = make_lanes(layout, working, state.grads, frozen, options.device, threads.size, count)
     bases = [schedule.learning_rate, schedule.table_learning_rate][: len(state.optimizers)]
     variance = data.variance
     begin = time.monotonic() - state.elapsed
@@ -267,7 +268,8 @@ def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: flo
         if state.good is not None and variance > 0:
             bad = state.distortion > 10 * state.good.loss and state.distortion > 0.25 * variance
             # Before the rate stage nothing but divergence explains an image as bad as a constant.
-            bad = bad or (variance > 1e-5 and 0.1 < fraction < schedule.rate_from and state.distortion > 0.95 * variance)
+            early = schedule.constant_is_divergence and 0.1 < fraction < schedule.rate_from
+            bad = bad or (early and variance > 1e-5 and state.distortion > 0.95 * variance)
     if not bad:
         if state.step % GUARD_EVERY == 0:
             state.good = state.snapshot(state.distortion or 0.0)

@@ -33,6 +33,7 @@ MODALITIES: tuple[Modality, ...] = (
     ),
     Modality("field", field.AXES, field.SUFFIXES, field.accepts, field.read_field, field.write_field, field.stream_field),
 )  # fmt: skip
+_NO_TIME = "start, stop: expected sound or video, got {}"
 _EXPECTED = "an image, a volume, sound, video or a shape"
 
 
@@ -44,6 +45,8 @@ def read_signal(
     strip: bool = False,
     frames: int | None = None,
     rate: float | None = None,
+    start: float | None = None,
+    stop: float | None = None,
     protocol: str | None = None,
     sign: str | None = None,
 ) -> Signal | ShapeSignal:
@@ -53,12 +56,15 @@ def read_signal(
     frames/%04d.png are: `rate` frames a second (25 if None), the first `frames` of them.
     An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
     `kind` says which kind of signal it is to be, where the content leaves a choice. `strip` leaves out EXIF and XMP, and keeps the ICC
-    profile, which is part of what colours mean. `protocol` and `sign` are for shapes: see shape_signal.py and shape.py. Raises InputError
-    for what cannot be read, LimitExceeded for what is larger than `limits` allow, UsageError for an unknown kind and for options of
-    another kind.
+    profile, which is part of what colours mean. `start` and `stop` are seconds of sound or video. `protocol` and `sign` are for shapes:
+    see shape_signal.py and shape.py. Raises InputError for what cannot be read, LimitExceeded for what is larger than `limits` allow,
+    UsageError for an unknown kind and for options of another kind.
     """
     if kind is not None and kind not in (m.kind for m in MODALITIES):
         raise UsageError(f"kind: expected one of {', '.join(m.kind for m in MODALITIES)}, got {kind}")
+    timed = start is not None or stop is not None
+    if timed and (isinstance(source, np.ndarray) or (isinstance(source, str | os.PathLike) and os.path.isdir(source))):
+        raise UsageError(_NO_TIME.format("an array" if isinstance(source, np.ndarray) else "a folder"))
     if isinstance(source, np.ndarray):
         _only_of_shapes(protocol, sign, "an array")
         return _from_array(source, kind, limits)
@@ -78,13 +84,18 @@ def read_signal(
     if modality is None:
         raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
     if modality.kind == "shape":
+        if timed or frames is not None:
+            raise UsageError(f"{name}: frames, start, stop: expected sound or video, got a shape")
         return shape_signal.read_shape_signal(data, name, limits=limits, protocol=protocol or "default", sign=sign or "winding")
     _only_of_shapes(protocol, sign, f"{name}: {modality.kind}")
     if frames is not None:
         if modality.kind != "video":
             raise UsageError(f"{name}: frames: expected a video, got {modality.kind}")
-        return video.read_video(data, name, limits=limits, strip=strip, frames=frames)
-    signal = modality.read(data, name, limits=limits, strip=strip)
+        return video.read_video(data, name, limits=limits, strip=strip, frames=frames, start=start, stop=stop)
+    if timed and modality.axes[0] != "t":
+        raise UsageError(_NO_TIME.format(f"{name}, {modality.kind}"))
+    times: dict[str, Any] = {"start": start, "stop": stop} if timed else {}
+    signal = modality.read(data, name, limits=limits, strip=strip, **times)
     assert isinstance(signal, Signal)
     return signal
 

@@ -1,0 +1,53 @@
+"""A network of a file as one function, whether it is one or, in windows, one of many."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from inrcodec.backends.base import Engine, Evaluate, compile_network
+from inrcodec.coordinates import Lattice, Points
+from inrcodec.networks.base import Array, Network
+from inrcodec.networks.stacked import shared_names
+from inrcodec.windows import Windows, blended, blended_slopes, window_params
+
+Params = Mapping[str, Array]
+
+
+def evaluator(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None) -> Evaluate:
+    """The function coordinates -> outputs (n, c)."""
+    if windows is None:
+        return compile_network(engine, network, config, params)
+    shared = shared_names(network, config)
+    each = [compile_network(engine, network, config, window_params(params, shared, w)) for w in range(windows.count)]
+    return lambda coords: blended(windows, each.__getitem__, coords)
+
+
+def slopes(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Points) -> Array:
+    """Exact derivatives (n, c, d) of the outputs by the coordinates; needs PyTorch."""
+    from inrcodec.backends.gradient import input_gradient
+
+    if windows is None:
+        return input_gradient(network, config, params, coords)
+    shared = shared_names(network, config)
+
+    def of_window(w: int) -> tuple[Evaluate, Evaluate]:
+        own = window_params(params, shared, w)
+        return compile_network(engine, network, config, own), lambda local: input_gradient(network, config, own, local)
+
+    return blended_slopes(windows, of_window, coords)
+
+
+def masks(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
+    """The modulation (n, k), or None for a network without."""
+    if windows is None:
+        found = network.modulate(engine.ops, config, params, coords)
+        return None if found is None else np.asarray(found)
+    shared = shared_names(network, config)
+    if network.modulate(engine.ops, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
+        return None
+
+    def of_window(w: int) -> Evaluate:
+        return lambda local: np.array(network.modulate(engine.ops, config, window_params(params, shared, w), local))
+
+    return blended(windows, of_window, coords)
