@@ -56,7 +56,7 @@ def test_long_fields_are_sampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_multiscale_example_through_the_codec(tmp_path: Path) -> None:
     signal = field_signal(multiscale, shape=(1024,))
-    encoded = inrcodec.encode(signal, settings={"steps": 400}, device="cpu")
+    encoded = inrcodec.encode(signal, device="cpu")
     inr = inrcodec.open(encoded.data)
     assert inr.head["kind"] == "field" and encoded.report.psnr > 35
     points = -1 + (np.arange(1024) + 0.5) / 512

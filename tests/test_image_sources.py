@@ -48,9 +48,11 @@ def test_sources(make, tmp_path):
 def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "bare").mkdir()
     for source, words in [
         (tmp_path / "none.png", "none.png: no such file"),
-        (tmp_path, "DICOM"),
+        (tmp_path, "empty.png: expected an image"),
+        (tmp_path / "bare", "DICOM"),
         (tmp_path / "empty.png", "got an empty file"),
         (tmp_path / "text.png", "text.png: expected an image, .* got a file beginning with b'no pictu'"),
         ("a\0b", "not a file name"),
@@ -77,7 +79,7 @@ def test_sources_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_modalities_and_writers():
-    assert [m.kind for m in MODALITIES] == ["image", "volume", "audio", "video", "shape"]
+    assert [m.kind for m in MODALITIES] == ["image", "volume", "audio", "video", "shape", "field"]
     assert writer_for("image", ".png") is MODALITIES[0].write
     assert accepts(b"GIF89a", ".wav") and not accepts(b"RIFF\0\0\0\0WAVE", ".png")
     for kind, suffix, words in [("image", ".txt", r"cannot write image as '.txt'; expected one of .png"), ("sound", ".png", "'sound'")]:

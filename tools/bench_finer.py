@@ -131,7 +131,7 @@ def finer_row(contender: Contender, draw: Callable[[np.random.Generator, int], S
     def evaluate() -> float:
         with torch.no_grad():
             coords = Points(held_out.points * contender.coordinates)
-            error = network.forward(lanes[0].ops, config, lanes[0].params, coords) - held_out.targets
+            error = network.forward(lanes[0].ops, config, lanes[0].params[0], coords) - held_out.targets
             return round(float((held_out.weights * error**2).sum()) * BATCH / HELD_OUT, 7)
 
     with team(THREADS) as threads:
@@ -182,7 +182,7 @@ def batch_loss(lanes: tuple[Lane, ...], threads: Team, contender: Contender, bat
             for start in range(number * share, stop, PIECE):
                 piece = slice(start, min(start + PIECE, stop))
                 tape = Tape(lane.ops)
-                output = network.forward(tape, config, lane.params, Points(batch.points[piece] * contender.coordinates))
+                output = network.forward(tape, config, lane.params[0], Points(batch.points[piece] * contender.coordinates))
                 error = output - batch.targets[:, piece]
                 weighted = batch.weights[:, piece] * error
                 total += float((weighted * error).sum())

@@ -60,9 +60,9 @@ def codec_row(name: str, size: int, *, effort: int) -> dict[str, Any]:
     seconds = time.monotonic() - begin
     inr = inrcodec.open(encoded.data)
     begin = time.monotonic()
-    vertices, faces = inr.mesh(resolution=RESOLUTION)[:2]
+    surface = inr.mesh(resolution=RESOLUTION)
     mesh_seconds = time.monotonic() - begin
-    decoded = (np.asarray(vertices, np.float64) * shape.scale + shape.shift, np.asarray(faces, np.int64))
+    decoded = (surface.vertices * shape.scale + shape.shift, surface.faces)
     return {
         "mesh": name,
         "codec": "inrcodec",
