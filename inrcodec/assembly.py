@@ -98,7 +98,9 @@ def metadata_chunks(signal: Content) -> tuple[Chunk, ...]:
 def provenance(signal: Content, request: dict[str, Any], seed: int) -> Chunk:
     """Who wrote the file and how; the same for the same input, options and version (no clock, no file name)."""
     options = {
-        key: value for key, value in request.items() if value not in (None, {}) and key not in ("shape", "channels", "kind", "spectrum")
+        key: value
+        for key, value in request.items()
+        if value not in (None, {}) and key not in ("shape", "channels", "kind", "spectrum", "detail")
     }
     if isinstance(signal, ShapeSignal):
         options["protocol"] = signal.protocol

@@ -110,6 +110,7 @@ def encode(
     """
     from inrcodec.fit.presets import Request
     from inrcodec.fit.sound import spectrum
+    from inrcodec.fit.spectrum import detail
 
     begin = time.monotonic()
     if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
@@ -144,6 +145,7 @@ def encode(
         effort=effort,
         preset=preset or "default",
         arch=arch or "sasnet.1",
+        detail=detail(signal.values, signal.weights) if isinstance(signal, Signal) and signal.kind in ("volume", "field") else None,
         spectrum=spectrum(signal.values) if isinstance(signal, Signal) and signal.kind == "audio" else None,
         settings=settings,
     )

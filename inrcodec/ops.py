@@ -45,8 +45,11 @@ class Ops(Protocol):
         """amplitude * sin(omega * (x w^T + b)): (n, h); x (n, k), w (h, k), b (h). `mask` (n, g) scales g equal groups of neurons."""
         ...
 
-    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: "tuple[Level, ...]") -> Tensor:
-        """Multiresolution grid features (n, l * k), level by level; tables[i] (entries, k). Definition: networks/hashgrid.py."""
+    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: "tuple[Level, ...]", stretch: tuple[float, ...]) -> Tensor:
+        """Multiresolution grid features (n, l * k) at coordinates times `stretch` (d), level by level; tables[i] (entries, k).
+
+        Definition: networks/hashgrid.py.
+        """
         ...
 
     def linear(self, x: Tensor, w: Tensor, b: Tensor, *, activation: Activation = "none") -> Tensor:

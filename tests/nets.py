@@ -14,7 +14,7 @@ from inrcodec.networks.siren import SirenConfig
 
 def small_sasnet(d: int = 2, c: int = 3) -> SasnetConfig:
     levels = geometric_levels(d=d, levels=4, coarsest=4, finest=24, max_entries=256)
-    return SasnetConfig(d, c, 10 if d == 1 else 24, 32, 2, 30.0, 2.1, 3, 12, 3, 4, 16, 2, levels)
+    return SasnetConfig(d, c, 10 if d == 1 else 24, 32, 2, 30.0, 2.1, 3, 12, 3, 4, 16, 2, levels, (1.0, 0.6, 0.25, 0.8)[:d])
 
 
 def small_networks() -> list[tuple[Network, Any]]:

@@ -209,6 +209,7 @@ def test_gradients_of_a_layer_against_finite_differences() -> None:
 def test_grids_with_wrapping_levels_and_gathered_rows(d: int, hashed: bool) -> None:
     """tiny-cuda-nn's own levels wrap at the border; levels of many vertices take the gathering path."""
     rng = np.random.default_rng(0)
+    stretch = (0.8, 1.0, 0.75)[:d]
     finest = {1: 900, 2: 260, 3: 24}[d]
     levels = (
         *tcnn_levels(d=d, levels=2, base_resolution=6, per_level_scale=2.0, log2_entries=5 if hashed else None),
@@ -216,21 +217,21 @@ def test_grids_with_wrapping_levels_and_gathered_rows(d: int, hashed: bool) -> N
     )
     tables = [rng.standard_normal((level.entries, 2), dtype=np.float32) for level in levels]
     coords = lattice({1: (500,), 2: (90, 70), 3: (9, 8, 7)}[d], [(-1, 1)] * d)
-    expected = NumpyOps().hash_grid(coords.points(), tables, levels)
-    np.testing.assert_allclose(NumpyOps().hash_grid(coords, tables, levels), expected, atol=2e-6)
+    expected = NumpyOps().hash_grid(coords.points(), tables, levels, stretch)
+    np.testing.assert_allclose(NumpyOps().hash_grid(coords, tables, levels, stretch), expected, atol=2e-6)
     leaves = [torch.tensor(table, requires_grad=True) for table in tables]
     ops = TorchOps(torch.device("cpu"))
     tape = Tape(ops)
     for leaf in leaves:
         leaf.grad = torch.zeros_like(leaf)
     with torch.no_grad():
-        found = tape.hash_grid(coords, leaves, levels)
+        found = tape.hash_grid(coords, leaves, levels, stretch)
     np.testing.assert_allclose(found.detach().numpy().T, expected, atol=2e-6)
     weight = torch.linspace(-1, 1, found.numel()).view_as(found)
     with torch.no_grad():
         tape.backward(found, weight)
     fast = [leaf.grad for leaf in leaves]
-    plain = torch.autograd.grad((ops.hash_grid(coords.points(), leaves, levels) * weight).sum(), leaves)
+    plain = torch.autograd.grad((ops.hash_grid(coords.points(), leaves, levels, stretch) * weight).sum(), leaves)
     for a, b in zip(fast, plain, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)
 

@@ -32,7 +32,7 @@ def test_volume_configuration_has_the_papers_parameters() -> None:
 
 def test_sdf_configuration_has_the_papers_parameters() -> None:
     levels = geometric_levels(d=3, levels=10, coarsest=16, finest=256, max_entries=1 << 10)
-    assert trainable(SasnetConfig(3, 1, 256, 224, 2, 30.0, 2.1, 6, 30, 4, 8, 48, 2, levels)) == 130_917
+    assert trainable(SasnetConfig(3, 1, 256, 224, 2, 30.0, 2.1, 6, 30, 4, 8, 48, 2, levels, (1.0,) * 3)) == 130_917
 
 
 def test_image_configuration_is_within_a_per_cent_of_the_papers() -> None:
@@ -119,7 +119,7 @@ def test_lookup_is_tiny_cuda_nns(d: int, log2_entries: int | None) -> None:
     levels = tcnn_levels(d=d, levels=3, base_resolution=5, per_level_scale=1.7, log2_entries=log2_entries)
     tables = [rng.standard_normal((level.entries, 2), dtype=np.float32) for level in levels]
     points = np.concatenate([rng.uniform(-1, 1, (30, d)), np.ones((1, d)), -np.ones((1, d))])
-    found = NumpyOps().hash_grid(Points(points), tables, levels)
+    found = NumpyOps().hash_grid(Points(points), tables, levels, (1.0,) * points.shape[1])
     for row, point in zip(found, points.tolist(), strict=True):
         expected = np.concatenate([tcnn_lookup(point, table, level) for table, level in zip(tables, levels, strict=True)])
         np.testing.assert_allclose(row, expected, atol=3e-7)
@@ -127,7 +127,7 @@ def test_lookup_is_tiny_cuda_nns(d: int, log2_entries: int | None) -> None:
 
 def test_our_levels_never_touch_a_vertex_outside() -> None:
     for level in geometric_levels(d=2, levels=6, coarsest=2, finest=300, max_entries=1 << 20):
-        lower, weight = vertices(np.array([-1.0, -1 + 1e-9, 1 - 1e-6]), level)
+        lower, weight = vertices(np.array([-1.0, -1 + 1e-9, 1 - 1e-6]), level, 1.0)
         assert lower.min() >= 0 and (lower + (weight > 0)).max() <= level.resolution - 1
 
 
@@ -151,7 +151,9 @@ def test_frequencies_are_distinct_sorted_and_split_between_low_and_high() -> Non
 
 
 def test_too_few_lattice_points_are_refused() -> None:
-    config = SasnetConfig(1, 1, 30, 8, 1, 30.0, 2.1, 2, 9, 2, 2, 8, 1, geometric_levels(d=1, levels=1, coarsest=2, finest=2, max_entries=8))
+    config = SasnetConfig(
+        1, 1, 30, 8, 1, 30.0, 2.1, 2, 9, 2, 2, 8, 1, geometric_levels(d=1, levels=1, coarsest=2, finest=2, max_entries=8), (1.0,)
+    )
     with pytest.raises(ValueError, match="frequencies"):
         draw_frequencies(config, np.random.default_rng(0))
 
@@ -175,6 +177,9 @@ def test_configurations_survive_the_file(case: tuple) -> None:
         ({"levels": [[0.1, 4, 8]]}, "float32"),
         ({"levels": 3}, "expected a list"),
         ({"band": 2}, "band"),
+        ({"stretch": [1.0]}, "stretch: expected 2 numbers"),
+        ({"stretch": [1.0, 0.0]}, "stretch"),
+        ({"stretch": [1.0, 1.5]}, "stretch"),
     ],
 )
 def test_bad_configurations_are_corrupt(change: dict, message: str) -> None:

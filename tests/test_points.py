@@ -56,13 +56,13 @@ def test_grid_features_are_those_of_the_reference(d: int, layers: str) -> None:
     levels = levels_of(d)
     for n, k in zip(SIZES, (2, 3, 1, 2, 4, 2), strict=True):
         x, tables = Points(scattered(n, d)), tables_of(levels, k)
-        expected = NumpyOps().hash_grid(x, tables, levels)
+        expected = NumpyOps().hash_grid(x, tables, levels, (1.0,) * x.d)
         tensors = [torch.tensor(table) for table in tables]
-        found = tape_ops(layers).hash_grid(x, tensors, levels)
+        found = tape_ops(layers).hash_grid(x, tensors, levels, (1.0,) * x.d)
         assert found.shape == (len(levels) * k, n) and found.is_contiguous()
         np.testing.assert_allclose(found.numpy().T, expected, atol=2e-6)
         with torch.no_grad():
-            taped = Tape(tape_ops(layers)).hash_grid(x, tensors, levels)
+            taped = Tape(tape_ops(layers)).hash_grid(x, tensors, levels, (1.0,) * x.d)
         np.testing.assert_array_equal(taped.numpy(), found.numpy())
 
 
@@ -71,7 +71,7 @@ def test_corners_are_those_of_the_reference_to_the_bit(d: int) -> None:
     x = scattered(300, d)
     for level in levels_of(d):
         rows, weights = corners_at_points(torch.tensor(x), level)
-        expected_rows, expected_weights = corners(x, level)
+        expected_rows, expected_weights = corners(x, level, (1.0,) * x.shape[1])
         np.testing.assert_array_equal(rows.numpy(), np.stack(expected_rows))
         np.testing.assert_array_equal(weights.numpy(), np.stack(expected_weights))
 
@@ -86,11 +86,11 @@ def test_one_points_table_gradients_are_its_weights_to_the_bit(d: int, layers: s
             table.grad = torch.zeros_like(table)
         tape = Tape(tape_ops(layers))
         with torch.no_grad():
-            out = tape.hash_grid(Points(point[None]), tables, levels)
+            out = tape.hash_grid(Points(point[None]), tables, levels, (1.0,) * len(point))
             tape.backward(out, torch.ones_like(out))
         for table, level in zip(tables, levels, strict=True):
             expected = np.zeros(level.entries, np.float32)
-            for row, weight in zip(*corners(point[None], level), strict=True):
+            for row, weight in zip(*corners(point[None], level, (1.0,) * len(point)), strict=True):
                 expected[row] += weight
             assert table.grad is not None
             np.testing.assert_array_equal(table.grad.numpy(), np.stack([expected] * 3, axis=1))
@@ -108,13 +108,13 @@ def test_table_gradients_are_the_adjoint_and_are_added(d: int, layers: str) -> N
             table.grad = torch.tensor(values)
         tape = Tape(tape_ops(layers))
         with torch.no_grad():
-            out = tape.hash_grid(Points(x), tables, levels)
+            out = tape.hash_grid(Points(x), tables, levels, (1.0,) * x.shape[1])
             grad = rng.standard_normal(out.shape).astype(np.float32)
             tape.backward(out, torch.tensor(grad))
         for i, (table, level) in enumerate(zip(tables, levels, strict=True)):
             expected, size = before[i].astype(np.float64), np.ones(table.shape)
             part = grad[i * k : (i + 1) * k].T.astype(np.float64)
-            for row, weight in zip(*corners(x, level), strict=True):
+            for row, weight in zip(*corners(x, level, (1.0,) * x.shape[1]), strict=True):
                 np.add.at(expected, row, weight[:, None] * part)
                 np.add.at(size, row, np.abs(weight[:, None] * part))
             assert table.grad is not None

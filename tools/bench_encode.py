@@ -229,7 +229,7 @@ def measure_step(frequencies: int, hidden: int) -> dict[str, Any]:
 
     keep_freed_memory()
     levels = geometric_levels(d=2, levels=10, coarsest=8, finest=128, max_entries=1 << 14)
-    config = SasnetConfig(2, 3, frequencies, hidden, 2, 30.0, 2.1, 12, 60, 4, 8, 48, 2, levels)
+    config = SasnetConfig(2, 3, frequencies, hidden, 2, 30.0, 2.1, 12, 60, 4, 8, 48, 2, levels, (1.0, 1.0))
     values = np.random.default_rng(0).random((512, 512, 3), dtype=np.float32)
     data = training_data(values, None, [(-1.0, 1.0)] * 2, stride=2, device=torch.device("cpu"), parts=threads_of(torch.device("cpu")))
 

@@ -66,6 +66,7 @@ CONTENDERS = (
             mask_features=48,
             grid_features=2,
             levels=geometric_levels(d=3, levels=10, coarsest=16, finest=256, max_entries=1 << 10),
+            stretch=(1.0, 1.0, 1.0),
         ),
         coordinates=2.0,
     ),

@@ -54,8 +54,8 @@ class NumpyOps:
             h.reshape(n, groups, -1)[...] *= mask[:, :, None]
         return h
 
-    def hash_grid(self, coords: Coordinates, tables: list[F32], levels: tuple[Level, ...]) -> F32:
-        features = [_features(coords, table, level) for table, level in zip(tables, levels, strict=True)]
+    def hash_grid(self, coords: Coordinates, tables: list[F32], levels: tuple[Level, ...], stretch: tuple[float, ...]) -> F32:
+        features = [_features(coords, table, level, stretch) for table, level in zip(tables, levels, strict=True)]
         return np.concatenate(features, axis=1)
 
     def linear(self, x: F32, w: F32, b: F32, *, activation: Activation = "none") -> F32:
@@ -100,26 +100,26 @@ def _sine_on_lattice(coords: Lattice, w: NDArray[np.float64], phase: NDArray[np.
     return np.ascontiguousarray(sine).reshape(coords.n, -1)
 
 
-def _features(coords: Coordinates, table: F32, level: Level) -> F32:
+def _features(coords: Coordinates, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
     if isinstance(coords, Points):
-        return _features_at_points(coords, table, level)
-    return _features_on_lattice(coords, table, level)
+        return _features_at_points(coords, table, level, stretch)
+    return _features_on_lattice(coords, table, level, stretch)
 
 
-def _features_at_points(coords: Points, table: F32, level: Level) -> F32:
-    rows, weights = corners(coords.values, level)
+def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
+    rows, weights = corners(coords.values, level, stretch)
     result = np.zeros((coords.n, table.shape[1]), dtype=np.float32)
     for row, weight in zip(rows, weights, strict=True):
         result += weight[:, None] * table[row]
     return result
 
 
-def _features_on_lattice(coords: Lattice, table: F32, level: Level) -> F32:
+def _features_on_lattice(coords: Lattice, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
     """Multilinear interpolation is separable: the block of touched vertices, contracted axis by axis."""
-    axes = [axis_weights(axis, level) for axis in coords.axes]
+    axes = [axis_weights(axis, level, factor) for axis, factor in zip(coords.axes, stretch, strict=True)]
     touched = math.prod(a.stop - a.start for a in axes)
     if touched > coords.n << coords.d:
-        return _features_at_points(coords.points(), table, level)
+        return _features_at_points(coords.points(), table, level, stretch)
     k = table.shape[1]
     rows = block_rows(axes, level)
     block: Any = (table if rows is None else table[rows.reshape(-1)]).reshape([a.stop - a.start for a in axes] + [k])

@@ -72,10 +72,10 @@ class TorchOps:
             out = out * scale.unsqueeze(1)
         return out if mask is None else scale_rows(out, mask, torch_layers.equal_widths(h, mask))
 
-    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
+    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...], stretch: tuple[float, ...]) -> Tensor:
         if isinstance(coords, Lattice) and not _followed(*tables):
-            return grid_on_lattice([self.prepared.level(coords, level) for level in levels], tables)
-        x = tensor_points(coords, self.device)
+            return grid_on_lattice([self.prepared.level(coords, level, stretch) for level in levels], tables)
+        x = stretched(tensor_points(coords, self.device), stretch)
         if _followed(x, *tables):
             return torch.cat([_followed_features(x, table, level) for table, level in zip(tables, levels, strict=True)])
         return cast(Tensor, self.layers.grid_at_points(x, tables, levels))
@@ -93,6 +93,11 @@ class TorchOps:
 def _followed(*tensors: Tensor | None) -> bool:
     """Whether autograd is to follow an operation on these."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def stretched(x: Tensor, stretch: tuple[float, ...]) -> Tensor:
+    """Points x (n, d) float64 as a grid sees them."""
+    return x if all(factor == 1.0 for factor in stretch) else x * torch.tensor(stretch, dtype=torch.float64, device=x.device)
 
 
 def _followed_features(x: Tensor, table: Tensor, level: Level) -> Tensor:

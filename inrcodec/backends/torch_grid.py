@@ -76,8 +76,8 @@ class PreparedLevel:
     samples: tuple[int, ...]  # of the lattice
 
 
-def prepare_level(lattice: Lattice, level: Level, device: torch.device) -> PreparedLevel:
-    axes = [axis_weights(axis, level) for axis in lattice.axes]
+def prepare_level(lattice: Lattice, level: Level, stretch: tuple[float, ...], device: torch.device) -> PreparedLevel:
+    axes = [axis_weights(axis, level, factor) for axis, factor in zip(lattice.axes, stretch, strict=True)]
     return PreparedLevel(
         rows=_touched_rows(block_rows(axes, level), device),
         axes=(*(_prepare_axis(a, device, gather=True) for a in axes[:-1]), _prepare_axis(axes[-1], device, gather=False)),

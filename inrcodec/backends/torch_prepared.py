@@ -58,8 +58,8 @@ class Prepared:
         first = self._remember((w, *(coords.axes[:-1] or coords.axes)), "leading", leading) if frozen else leading()
         return first, axis(coords.d - 1)
 
-    def level(self, coords: Lattice, level: Level) -> PreparedLevel:
-        return self._remember(coords.axes, ("level", level), lambda: prepare_level(coords, level, self.device))
+    def level(self, coords: Lattice, level: Level, stretch: tuple[float, ...]) -> PreparedLevel:
+        return self._remember(coords.axes, ("level", level, stretch), lambda: prepare_level(coords, level, stretch, self.device))
 
     def points(self, coords: Coordinates) -> Tensor:
         """The samples' coordinates (n, d) float32; of a lattice they are kept."""

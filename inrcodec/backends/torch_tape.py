@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 
-from inrcodec.backends.torch import TorchOps
+from inrcodec.backends.torch import TorchOps, stretched
 from inrcodec.backends.torch_grid import grid_on_lattice, grid_on_lattice_backward
 from inrcodec.backends.torch_prepared import tensor_points
 from inrcodec.coordinates import Points
@@ -90,12 +90,13 @@ class Tape:
 
         return self._keep(out, back)
 
-    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...]) -> Tensor:
+    def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...], stretch: tuple[float, ...]) -> Tensor:
         if isinstance(coords, Points):
             layers = self._ops.layers
-            out, saved = layers.grid_at_points_forward(tensor_points(coords, self._ops.device), tables, levels)
+            x = stretched(tensor_points(coords, self._ops.device), stretch)
+            out, saved = layers.grid_at_points_forward(x, tables, levels)
             return self._keep(out, lambda grad: layers.grid_at_points_backward(saved, grad, [cast(Tensor, table.grad) for table in tables]))
-        prepared = [self._ops.prepared.level(coords, level) for level in levels]
+        prepared = [self._ops.prepared.level(coords, level, stretch) for level in levels]
         return self._keep(
             grid_on_lattice(prepared, tables),
             lambda grad: grid_on_lattice_backward(prepared, grad, [cast(Tensor, table.grad) for table in tables]),

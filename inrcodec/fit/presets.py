@@ -23,6 +23,7 @@ EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 1
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
+STRETCHES = 64  # per 1, so that they are exact
 USUAL_BYTES = 7000  # of a volume without a target of bytes
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
@@ -43,6 +44,7 @@ class Request:
     preset: str = "default"
     arch: str = "sasnet.1"
     spectrum: Spectrum | None = None  # of sound
+    detail: tuple[float, ...] | None = None  # of a volume: vertices per axis that its finest grid is worth
     settings: Mapping[str, Setting]
 
 
@@ -205,9 +207,9 @@ def paper_config(d: int, c: int) -> SasnetConfig:
     """SASNet's sizes for images (d = 2) and volumes (d = 3), supplement table 1; the image's grid resolutions are not published."""
     if d == 3:
         levels = geometric_levels(d=3, levels=12, coarsest=16, finest=256, max_entries=1 << 11)
-        return SasnetConfig(3, c, 256, 192, 2, 30.0, 2.1, 6, 30, 4, 8, 48, 2, levels)
+        return SasnetConfig(3, c, 256, 192, 2, 30.0, 2.1, 6, 30, 4, 8, 48, 2, levels, (1.0,) * d)
     levels = geometric_levels(d=2, levels=10, coarsest=6, finest=128, max_entries=1 << 10)
-    return SasnetConfig(d, c, 256, 232, 2, 43.0, 2.1, 12, 60, 4, 8, 48, 2, levels)
+    return SasnetConfig(d, c, 256, 232, 2, 43.0, 2.1, 12, 60, 4, 8, 48, 2, levels, (1.0,) * d)
 
 
 def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
@@ -241,14 +243,19 @@ def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
     usual = USUAL_BYTES / 3 if samples <= 1 << 15 else USUAL_BYTES
     growth = ((request.size or usual) / USUAL_BYTES) ** 0.75
     width = 8 * max(2, round(6 * growth**0.5))
-    finest = setting(request, "finest", max(2, longest * 3 // 8))
+    detail = request.detail or (longest * 3 / 8,) * d
+    finest = setting(request, "finest", max(2, round(max(detail))))
+    # Along an axis of little detail the levels have fewer vertices: their cells are as long as what they are to hold.
+    stretch = tuple(max(1.0, round(STRETCHES * extent / max(detail))) / STRETCHES for extent in detail)
     coarsest = setting(request, "coarsest", min(6, finest))
     most = math.log2(max(1, samples)) - (9 if request.size is None else 4)
     entries = setting(request, "max_entries", 1 << int(np.clip(round(12 + math.log2(growth)), 8, max(8, most))))
     levels = geometric_levels(d=d, levels=setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
     band = int(np.clip(longest // 4, 2, 16))
     frequencies = 8 * max(2, round(8 * growth**0.5))
-    return masked_sines(request, levels, width=width, frequencies=frequencies, band=band, low=band // 4, mask_features=24, grid_features=2)
+    return masked_sines(
+        request, levels, width=width, frequencies=frequencies, band=band, low=band // 4, mask_features=24, grid_features=2, stretch=stretch
+    )
 
 
 def masked_sines(
@@ -262,6 +269,7 @@ def masked_sines(
     mask_features: int,
     grid_features: int,
     period: float = 2.1,
+    stretch: tuple[float, ...] | None = None,
 ) -> SasnetConfig:
     """What the defaults have in common; at most as many frequencies as |k| <= band has."""
     d = len(request.shape)
@@ -281,6 +289,7 @@ def masked_sines(
         mask_features=mask_features,
         grid_features=grid_features,
         levels=levels,
+        stretch=stretch or (1.0,) * d,
     )
 
 

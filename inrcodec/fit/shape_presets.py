@@ -58,7 +58,7 @@ def shape_plan(request: Request, *, protocol: str, width: float) -> Plan:
 def paper_shape_config(width: float) -> SasnetConfig:
     """SASNet's sizes for shapes, supplement table 1: 130,917 trainable parameters. The embedding's period is not published."""
     levels = geometric_levels(d=3, levels=10, coarsest=16, finest=256, max_entries=1 << 10)
-    return SasnetConfig(3, 1, 256, 224, 2, 30.0, 1.05 * width, 6, 30, 4, 8, 48, 2, levels)
+    return SasnetConfig(3, 1, 256, 224, 2, 30.0, 1.05 * width, 6, 30, 4, 8, 48, 2, levels, (1.0,) * 3)
 
 
 def _schedule(request: Request) -> Schedule:

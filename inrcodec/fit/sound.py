@@ -58,4 +58,4 @@ def axis_config(arch: str, n: int, channels: int, bandwidth: float) -> Any:
     band = int(np.clip(round(PERIOD / 4 * n * bandwidth * 1.1), 4, 255))
     levels = geometric_levels(d=1, levels=1, coarsest=4, finest=4, max_entries=4)
     mixtures = 2 * channels
-    return SasnetConfig(1, channels, band, mixtures, 1, 1.0, PERIOD, 1, band, 1, mixtures, 2, 1, levels)
+    return SasnetConfig(1, channels, band, mixtures, 1, 1.0, PERIOD, 1, band, 1, mixtures, 2, 1, levels, (1.0,))

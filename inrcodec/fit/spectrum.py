@@ -1,10 +1,13 @@
-"""What a signal holds decides: the frequencies of an embedding."""
+"""What a signal holds decides: the frequencies of an embedding, and how fine a grid is worth its vertices along each axis."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
 
+DETAIL_BAND = 32
+LARGEST = 3000  # coefficients, about what a few kilobytes hold
+VERTICES_PER_CYCLE = 12
 OVERSAMPLING = 8  # samples per period of the fastest frequency, at least, that the spectrum is taken of
 
 
@@ -13,7 +16,7 @@ def strongest_frequencies(values: NDArray[np.float32], weights: NDArray[np.float
 
     Sorted by (max|k|, lexicographic) as the network wants them. Samples of weight 0 count as the mean of their channel.
     """
-    power = _power(values, weights, cfg)
+    power = _power(values, weights, period=cfg.period, finest=cfg.band)
     candidates = half_lattice(cfg.band, cfg.in_features, 1)
     sizes = np.array(power.shape)
     held = (2 * np.abs(candidates) < sizes).all(axis=1)
@@ -23,16 +26,27 @@ def strongest_frequencies(values: NDArray[np.float32], weights: NDArray[np.float
     return chosen[np.lexsort([*keys, np.abs(chosen).max(axis=1)])]
 
 
-def _power(values: NDArray[np.float32], weights: NDArray[np.float32] | None, cfg: SasnetConfig) -> NDArray[np.float64]:
-    """Squared magnitudes, summed over channels, of the Fourier coefficients with the embedding's period.
+def detail(values: NDArray[np.float32], weights: NDArray[np.float32] | None) -> tuple[float, ...]:
+    """Vertices per axis for the finest grid of `values` (*axes, c): some per cycle of the mean frequency among the largest coefficients."""
+    power = _power(values, weights, period=2.0, finest=DETAIL_BAND)
+    chosen = np.argsort(-power, axis=None, kind="stable")[:LARGEST]
+    found = []
+    for index, m, n in zip(np.unravel_index(chosen, power.shape), power.shape, values.shape, strict=False):
+        cycles = float(np.minimum(index, m - index).mean())
+        found.append(min(float(n), max(2.0, VERTICES_PER_CYCLE * (cycles + 0.5))))
+    return tuple(found)
 
-    The borders are tapered: their jump is in no sample.
+
+def _power(values: NDArray[np.float32], weights: NDArray[np.float32] | None, *, period: float, finest: int) -> NDArray[np.float64]:
+    """Squared magnitudes, summed over channels, of the Fourier coefficients with `period` in units of half an axis.
+
+    Only frequencies up to `finest` need be right. The borders are tapered: their jump is in no sample.
     """
-    coarse = tuple(slice(None, None, max(1, n // (OVERSAMPLING * cfg.band))) for n in values.shape[:-1])
+    coarse = tuple(slice(None, None, max(1, n // (OVERSAMPLING * finest))) for n in values.shape[:-1])
     kept = np.ones(values.shape, np.float32)[coarse] if weights is None else weights[coarse]
     d = len(coarse)
     shape = kept.shape[:-1]
-    sizes = [max(n, round(n * cfg.period / 2)) for n in shape]
+    sizes = [max(n, round(n * period / 2)) for n in shape]
     total = np.zeros(sizes)
     for channel, weight in zip(np.moveaxis(values[coarse], -1, 0), np.moveaxis(kept, -1, 0), strict=True):
         mean = float((channel * weight).sum(dtype=np.float64)) / max(1.0, float(weight.sum(dtype=np.float64)))

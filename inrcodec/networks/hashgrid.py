@@ -64,9 +64,9 @@ def geometric_levels(*, d: int, levels: int, coarsest: int, finest: int, max_ent
     return tuple(Level(r - 1.5, r, min(r**d, max_entries)) for r in resolutions)
 
 
-def vertices(axis: NDArray[np.float64], level: Level) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Lower vertex g (n,) and weight w (n,) float32 of network coordinates on one axis."""
-    x = ((axis + 1.0) * 0.5).astype(np.float32)
+def vertices(axis: NDArray[np.float64], level: Level, stretch: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Lower vertex g (n,) and weight w (n,) float32 of network coordinates, times `stretch`, on one axis."""
+    x = ((stretch * axis + 1.0) * 0.5).astype(np.float32)
     # A float32 product is exact in float64, so this rounds once, as fma does.
     position = (np.float64(level.scale) * x + 0.5).astype(np.float32)
     lower = np.floor(position)
@@ -99,8 +99,8 @@ class AxisWeights:
     weight: NDArray[np.float32]  # (m,)
 
 
-def axis_weights(axis: NDArray[np.float64], level: Level) -> AxisWeights:
-    lower, weight = vertices(axis, level)
+def axis_weights(axis: NDArray[np.float64], level: Level, stretch: float) -> AxisWeights:
+    lower, weight = vertices(axis, level, stretch)
     start = int(lower.min())
     return AxisWeights(start, int(lower.max()) + 2, lower - start, weight)
 
@@ -123,10 +123,12 @@ def block_rows(axes: list[AxisWeights], level: Level) -> NDArray[np.int64] | Non
     return np.broadcast_to(table_index(grid, level), tuple(a.stop - a.start for a in axes)).copy()
 
 
-def corners(points: NDArray[np.float64], level: Level) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
+def corners(
+    points: NDArray[np.float64], level: Level, stretch: tuple[float, ...]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
     """Table rows (n,) and weights (n,) of the 2^d corners around points (n, d), in tiny-cuda-nn's order."""
     d = points.shape[1]
-    pairs = [vertices(points[:, k], level) for k in range(d)]
+    pairs = [vertices(points[:, k], level, stretch[k]) for k in range(d)]
     rows, weights = [], []
     for corner in range(1 << d):
         up = [(corner >> (d - 1 - k)) & 1 for k in range(d)]  # bit 0 belongs to the last axis

@@ -38,6 +38,7 @@ class SasnetConfig:
     mask_features: int  # hidden width of the mask decoder
     grid_features: int  # features per hash-grid level
     levels: tuple[Level, ...]
+    stretch: tuple[float, ...]  # per axis, what the grid sees of a coordinate: below 1, fewer of its vertices lie along the axis
 
     def __post_init__(self) -> None:
         check_counts(self, "in_features", 1, 4)
@@ -51,6 +52,8 @@ class SasnetConfig:
         check_counts(self, "groups", 1, self.hidden_features)
         check_counts(self, "grid_features", 1, 64)
         check_finite(self, "omega_0", "period")
+        if len(self.stretch) != self.in_features or not all(0 < s <= 1 for s in self.stretch):
+            raise ValueError(f"stretch: expected {self.in_features} numbers above 0 and at most 1, got {self.stretch}")
         if self.hidden_features % self.groups:
             raise ValueError(f"groups: expected a divisor of hidden_features {self.hidden_features}, got {self.groups}")
         if not 1 <= len(self.levels) <= 64:
@@ -147,7 +150,7 @@ def _band_widths(cfg: SasnetConfig, frequency: bytes) -> tuple[int, ...]:
 
 def modulate(ops: Any, cfg: SasnetConfig, p: Params, coords: Any) -> Any:
     """The masks M: (n, bands + groups * hidden_layers)."""
-    features = ops.hash_grid(coords, [p[f"grid.{i}"] for i in range(len(cfg.levels))], cfg.levels)
+    features = ops.hash_grid(coords, [p[f"grid.{i}"] for i in range(len(cfg.levels))], cfg.levels, cfg.stretch)
     hidden = ops.linear(features, p["mask.0.weight"], p["mask.0.bias"], activation="relu")
     return ops.linear(hidden, p["mask.1.weight"], p["mask.1.bias"], activation="sigmoid")
 
