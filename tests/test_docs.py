@@ -23,6 +23,25 @@ def test_figures_come_from_the_results() -> None:
     assert not all(figure in README for figure in expected_figures(results))
 
 
+def expected_signal_figures(results: dict) -> list[str]:
+    shapes = {row["key"]: row for row in results["shapes"]["rows"]}
+    chosen = [shapes[f"{name}/inrcodec/50000"] for name in ("armadillo", "rocker-arm", "fandisk")]
+    figures = [f"| {r['mesh']} | {r['bytes']} | {r['iou']:.4f} | {r['rms']:.1e} | {r['encode_seconds']:.0f} |" for r in chosen]
+    figures += [f"{row['curve'][-1]['eval_loss']:.4f}" for row in results["finer"]["rows"]]
+    volumes = {row["ratio"]: row["psnr"] for row in results["volumes"]["rows"] if row["volume"] == "hdz2000"}
+    figures += [f"{ratio}x {volumes[ratio]:.1f} dB" for ratio in (100, 300, 1000)]
+    sound = {row["key"]: row for row in results["sound"]["rows"]}
+    return [*figures, *(f"{sound[key]['snr']:.1f} dB" for key in ("inrcodec/default", "opus/64"))]
+
+
+def test_figures_of_other_signals_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "signals_cpu.json").read_text())
+    figures = expected_signal_figures(results)
+    assert all(figure in README for figure in figures), figures
+    results["finer"]["rows"][0]["curve"][-1]["eval_loss"] += 1
+    assert not all(figure in README for figure in expected_signal_figures(results))
+
+
 def test_make_targets_and_linked_files_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
