@@ -26,6 +26,7 @@ from inrcodec.validity import encode as encode_missing
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
+DETAILED = ("volume", "field")  # kinds whose grids are made for what they hold
 CHECKED = 64  # samples per axis of a shape that a check without a source decodes
 MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
 
@@ -135,17 +136,18 @@ def encode(
         raise UsageError(f"bpp: expected a positive number, got {bpp}")
     if isinstance(signal, ShapeSignal) and (psnr is not None or bpp is not None):
         raise UsageError("target: a shape has none of PSNR or bits per sample; expected quality (--quality) or size (--size)")
+    bytes_wanted = size if bpp is None else max(64, int(bpp * samples / 8))
     request = Request(
         shape=shape,
         channels=len(signal.channels),
         kind=signal.kind,
         quality=quality,
         psnr=psnr,
-        size=size if bpp is None else max(64, int(bpp * samples / 8)),
+        size=bytes_wanted,
         effort=effort,
         preset=preset or "default",
         arch=arch or "sasnet.1",
-        detail=detail(signal.values, signal.weights) if isinstance(signal, Signal) and signal.kind in ("volume", "field") else None,
+        detail=detail(signal.values, signal.weights, bytes_wanted) if isinstance(signal, Signal) and signal.kind in DETAILED else None,
         spectrum=spectrum(signal.values) if isinstance(signal, Signal) and signal.kind == "audio" else None,
         settings=settings,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from inrcodec.errors import UsageError
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.sound import HOP, LAM_OVER_VARIANCE, Spectrum, axis_config, windows_along
+from inrcodec.fit.spectrum import USUAL_BYTES
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import Level, geometric_levels
 from inrcodec.networks.msa import MsaConfig
@@ -24,7 +25,6 @@ BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
 STRETCHES = 64  # per 1, so that they are exact
-USUAL_BYTES = 7000  # of a volume without a target of bytes
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
 Setting = int | float | str

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
 
 DETAIL_BAND = 32
-LARGEST = 3000  # coefficients, about what a few kilobytes hold
+COEFFICIENTS_PER_BYTE = 0.43
+USUAL_BYTES = 7000  # of a volume without a target of bytes
 VERTICES_PER_CYCLE = 12
 OVERSAMPLING = 8  # samples per period of the fastest frequency, at least, that the spectrum is taken of
 
@@ -26,10 +27,14 @@ def strongest_frequencies(values: NDArray[np.float32], weights: NDArray[np.float
     return chosen[np.lexsort([*keys, np.abs(chosen).max(axis=1)])]
 
 
-def detail(values: NDArray[np.float32], weights: NDArray[np.float32] | None) -> tuple[float, ...]:
-    """Vertices per axis for the finest grid of `values` (*axes, c): some per cycle of the mean frequency among the largest coefficients."""
+def detail(values: NDArray[np.float32], weights: NDArray[np.float32] | None, size: int | None) -> tuple[float, ...]:
+    """Vertices per axis for the finest grid of `values` (*axes, c) in a file of about `size` bytes.
+
+    Some per cycle of the mean frequency among as many of the largest coefficients as such a file may hold.
+    """
+    largest = round(COEFFICIENTS_PER_BYTE * (size or USUAL_BYTES))
     power = _power(values, weights, period=2.0, finest=DETAIL_BAND)
-    chosen = np.argsort(-power, axis=None, kind="stable")[:LARGEST]
+    chosen = np.argsort(-power, axis=None, kind="stable")[:largest]
     found = []
     for index, m, n in zip(np.unravel_index(chosen, power.shape), power.shape, values.shape, strict=False):
         cycles = float(np.minimum(index, m - index).mean())
