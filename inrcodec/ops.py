@@ -59,3 +59,7 @@ class Ops(Protocol):
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         """x[:, start:stop]."""
         ...
+
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        """The columns of x (n, k), then those of y (n, l): (n, k + l)."""
+        ...

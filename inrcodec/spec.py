@@ -33,7 +33,7 @@ ANCILLARY_CHUNKS = (ICC, EXIF, XMP, PROVENANCE, METRICS, b"mETa", b"tHMB", b"hAS
 KINDS = ("image", "volume", "shape", "audio", "video", "field")
 ROLES = ("color", "alpha", "value", "sdf")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")  # of samples that are numbers
-NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1")
+NETWORK_IDS = ("siren.1", "msa.1", "sasnet.1", "sasnet.2")
 
 # How the bytes of a tensor are coded (HEAD.tens[i].codec).
 RAW_F32 = 0  # float32, as they are

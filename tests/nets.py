@@ -27,6 +27,8 @@ def small_networks() -> list[tuple[Network, Any]]:
         (NETWORKS["siren.1"], SirenConfig(1, 1, 24, 1, 60.0, 30.0)),
         (NETWORKS["msa.1"], MsaConfig(2, 3, 24, 2, -1.0, 1.5)),
         (NETWORKS["msa.1"], MsaConfig(3, 1, 24, 1, 0.0, 1.0)),
+        (NETWORKS["sasnet.2"], small_sasnet(2, 3)),
+        (NETWORKS["sasnet.2"], small_sasnet(3, 1)),
     ]
 
 

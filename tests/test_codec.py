@@ -36,7 +36,7 @@ def test_a_good_fit_is_good() -> None:
     assert encoded.report.ssim is not None and encoded.report.ssim > 0.9
 
 
-@pytest.mark.parametrize("arch", ["siren.1", "msa.1", "sasnet.1"])
+@pytest.mark.parametrize("arch", ["siren.1", "msa.1", "sasnet.1", "sasnet.2"])
 def test_every_network_goes_through_the_file(arch: str) -> None:
     picture = codes(smooth_picture(32, 40))
     encoded = inrcodec.encode(picture, arch=arch, settings={"steps": 250}, device="cpu")

@@ -4,11 +4,15 @@ Each is tried in every form that may serve it (type of the samples, predictor, m
 """
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -197,6 +201,12 @@ def _zfp_integers(values: Array, zero: int, precisions: tuple[float, ...]) -> li
 
 
 def _tthresh(values: Array) -> list[Form]:
+    """The program `tthresh` where it is on the path, else its build for WebAssembly, which stops on large volumes at fine settings."""
+    program = shutil.which("tthresh")
+    # seconds each: its size is smooth, so a few do
+    errors = tuple(np.geomspace(5e-3, 0.1, 5).tolist())
+    if program is not None:
+        return [_tthresh_program(values, program, errors)]
     from numcodecs_wasm_tthresh import Tthresh
 
     # It takes the first axis for the fastest, so the same memory under the reversed shape.
@@ -210,12 +220,32 @@ def _tthresh(values: Array) -> list[Form]:
         try:
             with _quiet_stdout():
                 decoded = np.asarray(Tthresh(eb_mode="psnr", eb_psnr=40.0).decode(np.frombuffer(stream, np.uint8)))
-        except Exception as error:  # a trap of its runtime: it stops on files of very few bytes
+        except Exception as error:  # a trap of its runtime
             raise Unusable(str(error)) from error
         return decoded.reshape(values.shape)
 
-    # seconds each: its size is smooth, so a few do
-    return [Form("float32 psnr", tuple(np.geomspace(5e-3, 0.1, 5).tolist()), encode, decode, refine=3)]
+    return [Form("float32 psnr", errors, encode, decode, refine=3)]
+
+
+def _tthresh_program(values: Array, program: str, errors: tuple[float, ...]) -> Form:
+    def run(files: dict[str, bytes], result: str, *options: str) -> bytes:
+        with TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            ended = subprocess.run([program, *options], cwd=folder, capture_output=True, check=False)
+            if ended.returncode:
+                raise Unusable(f"{program} ended with {ended.returncode}")
+            return Path(folder, result).read_bytes()
+
+    def encode(error: float) -> bytes:
+        sizes = [str(n) for n in values.shape[::-1]]
+        samples = values.astype(np.float32).tobytes()
+        return run({"in": samples}, "out", "-i", "in", "-t", "float", "-s", *sizes, "-p", f"{-20 * np.log10(error)}", "-c", "out")
+
+    def decode(stream: bytes) -> Array:
+        return np.frombuffer(run({"in": stream}, "out", "-c", "in", "-o", "out"), np.float32).reshape(values.shape)
+
+    return Form("float32 psnr, program", errors, encode, decode, refine=4)
 
 
 def _sperr(values: Array) -> list[Form]:
@@ -284,7 +314,7 @@ def peer_row(volume: Volume, codec: str) -> dict[str, Any]:
     try:
         forms = forms_of(codec, volume.values)
         found = [best_points(form, [volume.raw_bytes // ratio for ratio in RATIOS], quality) for form in forms]
-    except (ImportError, ValueError, RuntimeError) as error:
+    except (ImportError, ValueError, RuntimeError, Unusable) as error:
         return {**row, "error": " ".join(f"{type(error).__name__}: {error}".split())}
     points = []
     for k, ratio in enumerate(RATIOS):

@@ -12,7 +12,7 @@ video    inrcodec beside x264, x265 and AV1
 
 The data is in the folder that DATA names, or shared/data beside the repository. Sections that are not run keep what the file holds, a
 row is written when it is finished, and --resume leaves out the rows that are there. --items takes parts of rows' keys. The other
-compressors are in the extra "peers".
+compressors are in the extra "peers"; the program tthresh is used where it is on the path.
 """
 
 import argparse

@@ -55,6 +55,7 @@ def cases() -> list[tuple[str, NDArray[Any], dict[str, Any]]]:
         ("sasnet.1-grey16", codes(waves(20, 20, 1), 16), fitted),
         ("sasnet.1-hashed", codes(rgb, 8), {"settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
         ("sasnet.1-row", codes(waves(1, 40, 3), 8), fitted),
+        ("sasnet.2-rgb", codes(rgb, 8), {"arch": "sasnet.2", **fitted}),
         ("siren.1-rgb", codes(rgb, 8), {"arch": "siren.1", **fitted}),
         ("msa.1-rgb", codes(rgb, 8), {"arch": "msa.1", **fitted}),
     ]

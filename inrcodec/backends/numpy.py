@@ -74,6 +74,9 @@ class NumpyOps:
     def columns(self, x: F32, start: int, stop: int) -> F32:
         return x[:, start:stop]
 
+    def join(self, x: F32, y: F32) -> F32:
+        return np.concatenate([x, y], axis=1)
+
 
 def reduced(angle: NDArray[np.float64]) -> F32:
     """An angle modulo 2 pi, in [-pi, pi], as float32."""

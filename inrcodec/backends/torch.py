@@ -89,6 +89,9 @@ class TorchOps:
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         return x[start:stop]
 
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x, y])
+
 
 def _followed(*tensors: Tensor | None) -> bool:
     """Whether autograd is to follow an operation on these."""

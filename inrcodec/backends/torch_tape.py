@@ -122,6 +122,14 @@ class Tape:
             self._grads[id(view)] = place[start:stop]
         return view
 
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        def back(grad: Tensor) -> None:
+            for part, share in ((x, grad[: len(x)]), (y, grad[len(x) :])):
+                if id(part) in self._grads:
+                    self._add(part, share)
+
+        return self._keep(torch.cat([x, y]), back)
+
     def _keep(self, out: Tensor, back: Callable[[Tensor], None]) -> Tensor:
         # Held until `backward`, so that no other tensor can take its identity.
         self._steps.append((out, back))

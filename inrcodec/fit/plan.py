@@ -23,7 +23,6 @@ class Schedule:
     scale_learning_rate: float = 1e-2  # of the quantization steps and Laplace scales
     rate_from: float = 0.25  # fraction at which rate and quantization noise enter
     round_from: float = 0.85  # fraction from which values are rounded instead of noised
-    first_push: float = 1.0  # with a target of bytes, lam begins at this many times what is likely to be its last value
     rate_every: int = 4  # steps between evaluations of the rate
     warmup: int = 20  # steps
     final_rate: float = 0.02  # learning rates end at this fraction, by a cosine
@@ -36,7 +35,7 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("steps", "stride", "rate_every", "warmup"):
             check_counts(self, name, 1, 1_000_000_000)
-        check_finite(self, "first_push", "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
+        check_finite(self, "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
         for name in ("rate_from", "round_from", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")

@@ -24,6 +24,7 @@ EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 1
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
+SASNETS = ("sasnet.1", "sasnet.2")
 STRETCHES = 64  # per 1, so that they are exact
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
@@ -145,15 +146,15 @@ def _schedule(request: Request, samples: int) -> Schedule:
     if request.preset == "paper":
         # Supplement section 3.2: Adam, fixed rates, every sample in every step, 5,000 epochs.
         schedule = Schedule(steps=5000, stride=1, learning_rate=1e-4, table_learning_rate=5e-4, warmup=1, final_rate=1.0)
-    elif request.arch == "sasnet.1" and d > 2 and request.kind != "video":
-        # Small networks: what is to be cut away is cut early, and hard, and the rest of the run is for what is left (measured).
+    elif request.arch in SASNETS and d > 2 and request.kind != "video":
+        # Small networks: the rate comes early, and most of the run is for what is left (measured). Longer runs ask for smaller steps.
+        slower = min(1.0, (EFFORT_STEPS[5] / steps) ** 0.5)
         schedule = Schedule(
             steps=steps,
             stride=stride,
-            learning_rate=4e-3,
-            table_learning_rate=2e-2,
+            learning_rate=4e-3 * slower,
+            table_learning_rate=2e-2 * slower,
             rate_from=0.12,
-            first_push=10.0,
             embedding="spectrum",
         )
     elif _along(request):
@@ -165,9 +166,9 @@ def _schedule(request: Request, samples: int) -> Schedule:
             table_learning_rate=2e-2,
             scale_learning_rate=3e-2,
             constant_is_divergence=False,  # noise is hardly better in the beginning
-            matrix_step=0.2 if request.arch == "sasnet.1" else 0.01,
+            matrix_step=0.2 if request.arch in SASNETS else 0.01,
         )
-    elif request.arch == "sasnet.1":
+    elif request.arch in SASNETS:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
@@ -251,10 +252,18 @@ def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:
     most = math.log2(max(1, samples)) - (9 if request.size is None else 4)
     entries = setting(request, "max_entries", 1 << int(np.clip(round(12 + math.log2(growth)), 8, max(8, most))))
     levels = geometric_levels(d=d, levels=setting(request, "levels", 6), coarsest=coarsest, finest=finest, max_entries=entries)
-    band = int(np.clip(longest // 4, 2, 16))
+    band = int(np.clip(longest // 4, 2, 32))
     frequencies = 8 * max(2, round(8 * growth**0.5))
     return masked_sines(
-        request, levels, width=width, frequencies=frequencies, band=band, low=band // 4, mask_features=24, grid_features=2, stretch=stretch
+        request,
+        levels,
+        width=width,
+        frequencies=frequencies,
+        band=band,
+        low=min(4, band // 4),
+        mask_features=24,
+        grid_features=2,
+        stretch=stretch,
     )
 
 

@@ -9,6 +9,7 @@ from inrcodec.fit.points import FINER_CYCLE
 from inrcodec.fit.presets import (
     DEFAULT_QUALITY,
     EFFORT_STEPS,
+    SASNETS,
     Request,
     check_names,
     check_request,
@@ -65,7 +66,7 @@ def _schedule(request: Request) -> Schedule:
     steps = EFFORT_STEPS[request.effort]
     if request.preset == "paper":
         schedule = Schedule(steps=PAPER_STEPS, stride=1, learning_rate=1e-4, table_learning_rate=5e-4, warmup=1, final_rate=1.0)
-    elif request.arch == "sasnet.1":
+    elif request.arch in SASNETS:
         schedule = Schedule(steps=steps, stride=1, learning_rate=6e-3, table_learning_rate=2e-2)
     else:
         schedule = Schedule(steps=steps, stride=1, learning_rate=1e-3, table_learning_rate=2e-2)

@@ -41,11 +41,13 @@ class State:
     restarts: int = 0
     distortion: float | None = None  # moving average
     bits: float | None = None  # of the last rate evaluation
-    correction: float = 1.0  # packed bits over estimated ones, when last compared
+    correction: float | None = (
+        1.0  # packed bits over estimated ones, when last compared; None where the next estimate is to agree with `bits`
+    )
     compared: float = 0.0  # fraction of the run at which they were
-    packed: float | None = None  # bits then
     snapped: bool = False  # steps are those of the file and no longer learned
-    trend: float = 0.0  # change of the logarithm of the packed bits per run
+    excess: float | None = None  # logarithm of the size over the one wanted, when the rate entered the loss
+    pull: float = 0.0  # logarithm of lam over what the distortion asks for, gathered while the size was not the one wanted
     order: list[tuple[int, ...]] = field(default_factory=list)  # phases still to see in this cycle
     cycle_loss: list[float] = field(default_factory=list)
     good: Snapshot | None = None  # last state without signs of divergence
@@ -85,9 +87,9 @@ PLAIN = (
     "bits",
     "correction",
     "compared",
-    "packed",
     "snapped",
-    "trend",
+    "excess",
+    "pull",
     "lam",
     "cycle_loss",
 )

@@ -31,16 +31,23 @@ from inrcodec.weights import pack
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
-STEERING = 40  # how fast lam follows a size or PSNR target, per run
+STEERING = 40  # how fast lam follows a PSNR target, per run
 PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
-SIZE_MARGIN = 0.965  # of a size target, aimed at until values are rounded: then they grow
+SIZE_MARGIN = 0.95  # of a size target, aimed at until values are rounded: then they grow
 ROUNDED_MARGIN = 0.993  # and from then on
-LOOK_AHEAD = 0.1  # of a run with a size target
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
 ROUNDED_EVERY = 0.015  # the same once values are rounded, when what fits is kept
-ROUNDED_STEERING = 3  # times faster then
-RATE_SLOPE = 1.5  # distortion falls as the size to the power -1.5, about; lam is its slope
-DESCENT = 0.1  # of the time between rate and rounding, in which the size comes down by itself
+DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
+RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
+PUSH = 8.0  # lam grows with the size over the one wanted to this power
+MOST_PUSH = 2.3  # in logarithms
+PULL = 100.0  # how fast lam follows the size beyond that, per run
+ROUNDED_PULL = 150.0  # the same once values are rounded
+MOST_PULL = 1 / 16  # per step: values move no faster
+MOST_ERROR, MOST_GATHERED = 0.25, 4.0  # so that what cannot be followed is not made up for later
+ROUNDED_PUSH = 0.4  # added then: rounded values come back more easily than noisy ones
+LAMS = (1e-9, 1.0)
+SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -201,31 +208,44 @@ def _apply_rate(
         state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
     state.log_scale.grad = weight * r.grad_log_scale
     state.scale_optimizer.step()
+    torch.maximum(state.log_scale, state.log_step + math.log(SCALE_FLOOR), out=state.log_scale)
     # The rate is evaluated every few steps only, with as many times its weight.
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
     overhead = TENSOR_OVERHEAD_BITS * len(layout.params) + GROUP_OVERHEAD_BITS * layout.groups
-    state.bits = state.correction * (float(r.bits) + overhead) + 8 * options.other_bytes
-    error = 0.0
+    other = 8 * options.other_bytes
+    if state.correction is None:
+        # Rounded values seem to need fewer bits than noisy ones; the packed size is the same.
+        state.correction = ((state.bits or other) - other) / (float(r.bits) + overhead) or 1.0
+    state.bits = state.correction * (float(r.bits) + overhead) + other
     if target.size is not None:
-        # Where the size will be a little later: it follows lam slowly, and towards the end hardly at all.
-        margin = ROUNDED_MARGIN if state.snapped else SIZE_MARGIN
-        error = math.log(state.bits / max(1.0, 8.0 * margin * target.size)) + state.trend * LOOK_AHEAD
-        if error > 0 and fraction < schedule.rate_from + DESCENT * (schedule.round_from - schedule.rate_from):
-            error = 0.0
+        _steer_to_size(state, plan, data, options.other_bytes, fraction)
     elif target.psnr is not None and state.distortion:
         error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
-    if error:
-        gain = min(0.5, STEERING * (ROUNDED_STEERING if state.snapped else 1) * schedule.rate_every / schedule.steps)
-        state.lam = min(1.0, max(1e-9, state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
+        gain = min(0.5, STEERING * schedule.rate_every / schedule.steps)
+        state.lam = min(LAMS[1], max(LAMS[0], state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
 
 
-def _first_lam(state: State, plan: Plan, data: Data, packed: int, other: int) -> None:
-    """Begin where lam is likely to end: half way, in logarithms, between what this distortion and that of the target ask for."""
-    assert plan.target.size is not None
-    wanted = max(8.0, 8.0 * plan.target.size - other)
-    if state.distortion:
-        growth = max(1.0, (packed - other) / wanted) ** (RATE_SLOPE / 2)
-        state.lam = min(1.0, max(1e-9, plan.schedule.first_push * RATE_SLOPE * state.distortion * growth * data.samples / wanted))
+def _steer_to_size(state: State, plan: Plan, data: Data, other_bytes: int, fraction: float) -> None:
+    """lam is what the distortion asks for at the size wanted, more where the file is larger, and more the longer it is.
+
+    The size wanted comes down to that of the target step by step: what was cut away in haste does not grow again.
+    """
+    schedule, size = plan.schedule, plan.target.size
+    assert size is not None and state.bits is not None
+    if not state.distortion:
+        return
+    error = math.log(state.bits / (8.0 * (ROUNDED_MARGIN if state.snapped else SIZE_MARGIN) * size))
+    if state.excess is None:
+        state.excess = error
+    descended = (fraction - schedule.rate_from) / max(1e-9, DESCENT * (schedule.round_from - schedule.rate_from))
+    error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
+    if descended >= 1:
+        rate_of_pull = min(MOST_PULL, (ROUNDED_PULL if state.snapped else PULL) / schedule.steps)
+        gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * schedule.rate_every
+        state.pull = max(-MOST_GATHERED, min(MOST_GATHERED, gathered))
+    push = max(-MOST_PUSH, min(MOST_PUSH, PUSH * error))
+    wanted = max(8.0, 8.0 * (size - other_bytes))
+    state.lam = min(LAMS[1], max(LAMS[0], RATE_SLOPE * state.distortion * data.samples / wanted * math.exp(push + state.pull)))
 
 
 def _snap_steps(state: State) -> None:
@@ -235,6 +255,8 @@ def _snap_steps(state: State) -> None:
     state.log_step.copy_(torch.log(torch.as_tensor(steps(codes), device=state.log_step.device)))
     state.log_step.grad = None
     state.snapped = True
+    state.correction = None
+    state.pull += ROUNDED_PUSH
 
 
 def _compare_with_packed(
@@ -246,12 +268,8 @@ def _compare_with_packed(
     _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps)
     other = 8 * options.other_bytes
     packed = 8 * len(payload) + other
+    assert state.correction is not None
     state.correction *= (packed - other) / max(1.0, state.bits - other)
-    if state.packed is None:
-        _first_lam(state, plan, data, packed, other)
-    else:
-        state.trend = math.log(packed / state.packed) / (fraction - state.compared)
-    state.packed = float(packed)
     state.bits, state.compared = float(packed), fraction
     # Of what fits, once it is rounded, the best is kept.
     fits = plan.target.size is not None and packed <= 8 * plan.target.size

@@ -150,13 +150,28 @@ def _band_widths(cfg: SasnetConfig, frequency: bytes) -> tuple[int, ...]:
 
 def modulate(ops: Any, cfg: SasnetConfig, p: Params, coords: Any) -> Any:
     """The masks M: (n, bands + groups * hidden_layers)."""
-    features = ops.hash_grid(coords, [p[f"grid.{i}"] for i in range(len(cfg.levels))], cfg.levels, cfg.stretch)
+    return masks_of(ops, p, grid_features(ops, cfg, p, coords))
+
+
+def grid_features(ops: Any, cfg: SasnetConfig, p: Params, coords: Any) -> Any:
+    return ops.hash_grid(coords, [p[f"grid.{i}"] for i in range(len(cfg.levels))], cfg.levels, cfg.stretch)
+
+
+def masks_of(ops: Any, p: Params, features: Any) -> Any:
     hidden = ops.linear(features, p["mask.0.weight"], p["mask.0.bias"], activation="relu")
     return ops.linear(hidden, p["mask.1.weight"], p["mask.1.bias"], activation="sigmoid")
 
 
 def trunk(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, masks: Any) -> Any:
-    h = ops.sine_embedding(
+    h = embedding(ops, cfg, p, coords, masks)
+    for i in range(cfg.hidden_layers):
+        h = hidden_layer(ops, cfg, p, h, masks, i)
+    return ops.linear(h, p["out.weight"], p["out.bias"])
+
+
+def embedding(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, masks: Any) -> Any:
+    """h1 (n, n0)."""
+    return ops.sine_embedding(
         coords,
         p["frequency"],
         p["phase"],
@@ -166,11 +181,12 @@ def trunk(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, masks: Any) -> An
         mask=ops.columns(masks, 0, cfg.bands),
         widths=band_widths(cfg, np.asarray(p["frequency"], dtype=np.float32)),
     )
-    for i in range(cfg.hidden_layers):
-        start = cfg.bands + i * cfg.groups
-        mask = ops.columns(masks, start, start + cfg.groups)
-        h = ops.sine_layer(h, p[f"hidden.{i}.weight"], p[f"hidden.{i}.bias"], omega=cfg.omega_0, amplitude=1.0, mask=mask)
-    return ops.linear(h, p["out.weight"], p["out.bias"])
+
+
+def hidden_layer(ops: Any, cfg: SasnetConfig, p: Params, h: Any, masks: Any, i: int) -> Any:
+    start = cfg.bands + i * cfg.groups
+    mask = ops.columns(masks, start, start + cfg.groups)
+    return ops.sine_layer(h, p[f"hidden.{i}.weight"], p[f"hidden.{i}.bias"], omega=cfg.omega_0, amplitude=1.0, mask=mask)
 
 
 def macs(cfg: SasnetConfig) -> int:
