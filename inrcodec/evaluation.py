@@ -39,15 +39,17 @@ def slopes(engine: Engine, network: Network, config: Any, params: Params, window
 
 
 def masks(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
-    """The modulation (n, k), or None for a network without."""
+    """The learned masks (n, k), or None for a network without."""
     if windows is None:
         found = network.modulate(engine.ops, config, params, coords)
-        return None if found is None else np.asarray(found)
+        return None if found is None else np.asarray(engine.ops.columns(found, 0, config.masks))
     shared = shared_names(network, config)
     if network.modulate(engine.ops, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
         return None
 
     def of_window(w: int) -> Evaluate:
-        return lambda local: np.array(network.modulate(engine.ops, config, window_params(params, shared, w), local))
+        return lambda local: np.array(
+            engine.ops.columns(network.modulate(engine.ops, config, window_params(params, shared, w), local), 0, config.masks)
+        )
 
     return blended(windows, of_window, coords)

@@ -19,8 +19,8 @@ from tests.nets import lively_params, small_sasnet
 SIZE = (13, 17)
 
 
-def file_bytes(size: tuple[int, int] = SIZE, bits: int = 8) -> bytes:
-    network, config = NETWORKS["sasnet.1"], small_sasnet()
+def file_bytes(size: tuple[int, int] = SIZE, bits: int = 8, arch: str = "sasnet.1") -> bytes:
+    network, config = NETWORKS[arch], small_sasnet()
     values = {name: value * (6 if name == "out.weight" else 1) for name, value in lively_params(network, config).items()}
     steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, 1e-3, np.float32) for p in network.params(config)}
     entries, data = pack(network, config, values, steps)
@@ -163,6 +163,12 @@ def test_masks(inr: Inr) -> None:
     masks = inr.modulation()
     assert masks is not None and masks.shape == (*SIZE, 11)
     assert masks.min() >= 0 and masks.max() <= 1 and masks.std() > 0.01
+
+
+def test_features_are_no_masks() -> None:
+    masks = inrcodec.open(file_bytes(arch="sasnet.2"), backend="numpy").modulation()
+    assert masks is not None and masks.shape == (*SIZE, small_sasnet().masks)
+    assert masks.min() >= 0 and masks.max() <= 1
 
 
 def test_limits() -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 import inrcodec
+from inrcodec.cli.common import ProgressLine
+from inrcodec.cli.mesh import mesh_progress
 from inrcodec.codec import verify
 from inrcodec.container import Container, check_head, dump, load
 from inrcodec.errors import CorruptFile, InputError, Interrupted, UsageError, VerificationFailed
@@ -367,6 +369,7 @@ def test_the_command_line(fitted, tmp_path):
         assert run("mesh", "ball.inr", "-o", f"m.{suffix}", "--resolution", "24", cwd=tmp_path).returncode == 0
         made = trimesh.load(tmp_path / f"m.{suffix}", force="mesh")
         np.testing.assert_allclose((made.bounds[0] + made.bounds[1]) / 2, CENTRE, atol=1.5)
+    assert run("mesh", "ball.inr", "-o", "m.ply", "--resolution", "24", "--no-progress", cwd=tmp_path).stderr == b""
     done = run("-v", "mesh", "ball.inr", "--resolution", "24", cwd=tmp_path)
     assert done.returncode == 0 and b"points evaluated" in done.stderr and (tmp_path / "ball.ply").exists()
     assert_fails(run("mesh", "ball.inr", cwd=tmp_path), 2, "exists")
@@ -405,3 +408,10 @@ def test_odd_shapes(tmp_path, name):
         assert_fails(done, code, words)
     else:
         assert done.returncode == 0 and words in done.stderr.decode() and "IoU" in done.stderr.decode()
+
+
+def test_extraction_tells_how_far_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    told = mesh_progress(ProgressLine(enabled=True, verbose=False))
+    told(500, 1000)
+    assert "mesh   500/1000" in capsys.readouterr().err

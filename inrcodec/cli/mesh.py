@@ -1,12 +1,15 @@
 """inrcodec mesh"""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, read_inr, write_output
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, ProgressLine, check_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import UsageError
+from inrcodec.progress import Progress
 
 
 @click.command(
@@ -25,6 +28,7 @@ from inrcodec.errors import UsageError
 @click.option("--format", "suffix", help="ply, glb, stl, obj or off. Default: the suffix of the output.")
 @click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
 @NO_OVERWRITE
+@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
 @BACKEND
 @DEVICE
 @VERBOSE
@@ -37,6 +41,7 @@ def command(
     suffix: str | None,
     force: bool,
     no_overwrite: bool,
+    no_progress: bool,
     backend: str,
     device: str,
 ) -> None:
@@ -55,7 +60,11 @@ def command(
     inr = open_inr(read_inr(input), backend=backend, device=device)
     check_shape(inr.head)
     keep_freed_memory()
-    surface = inr.mesh(resolution=resolution)
+    line = ProgressLine(enabled=not no_progress, verbose=said.level > 0)
+    try:
+        surface = inr.mesh(resolution=resolution, progress=mesh_progress(line))
+    finally:
+        line.close()
     write_output(target, surface.to_bytes(form), overwrite=overwrite)
     if said.level:
         share = surface.evaluated / resolution**3
@@ -64,6 +73,17 @@ def command(
             f"{surface.evaluated} points evaluated, {share:.2%} of {resolution}^3",
             err=True,
         )
+
+
+def mesh_progress(line: ProgressLine) -> Callable[[int, int], None]:
+    """Points done of those known to be needed, as a line with the time left."""
+    begin = time.monotonic()
+
+    def told(done: int, needed: int) -> None:
+        eta = (time.monotonic() - begin) * (needed - done) / done if done else None
+        line(Progress("mesh", done, needed, None, None, eta))
+
+    return told
 
 
 def _derived(name: str, suffix: str) -> str:

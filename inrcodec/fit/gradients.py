@@ -106,6 +106,6 @@ def _part_gradients(
                 modulation_grad[:, piece] = held_grad
         if modulation is not None and modulation_grad is not None:
             if mask_sparsity:
-                modulation_grad += mask_sparsity / (len(modulation) * (batch.targets.numel() // len(batch.targets)))
+                modulation_grad[: config.masks] += mask_sparsity / (config.masks * (batch.targets.numel() // len(batch.targets)))
             before.backward(modulation, modulation_grad)
     return total
