@@ -22,7 +22,10 @@ def problems(folder: Path, facts: dict[str, Any], reference: np.ndarray, backend
     found = []
     if params_digest(inr) != facts["parameters_sha256"]:
         found.append("parameters differ")
-    error = inr.decode(scale=facts["scale"], dtype=np.float32).astype(np.float64) - reference
+    decoded = inr.decode(scale=facts["scale"], dtype=np.float32).astype(np.float64)
+    if decoded.shape != reference.shape or not np.array_equal(np.isnan(decoded), np.isnan(reference)):
+        return [*found, "shape or missing samples differ"]
+    error = np.nan_to_num(decoded - reference)
     if np.sqrt(np.mean(error**2)) > facts["rms_error"]:
         found.append("rms error")
     if np.abs(error).max() > facts["peak_error"]:
@@ -42,14 +45,23 @@ def test_case(name: str, backend: str) -> None:
 
 
 def test_every_network_has_a_case() -> None:
-    assert {case.split("-")[0] for case in CASES} == set(NETWORKS)
+    assert {inrcodec.open(VALID / case / "input.inr").head["net"][0] for case in CASES} == set(NETWORKS)
+
+
+def test_kinds_and_features_have_cases() -> None:
+    heads = [inrcodec.open(VALID / case / "input.inr").head for case in CASES]
+    assert {head["kind"] for head in heads} >= {"image", "volume", "audio", "shape"}
+    assert any("windows" in head for head in heads) and any(head["out"].get("valid") for head in heads)
 
 
 def test_each_check_can_fail() -> None:
-    folder, facts, reference = load(CASES[0])
+    folder, facts, reference = load("sasnet.1-rgb")
     assert facts["rms_error"] <= facts["peak_error"]
     assert "parameters differ" in problems(folder, {**facts, "parameters_sha256": "0" * 64}, reference, "numpy")
     shifted = reference.copy()
     shifted[0, 0, 0] += 1e-4
     assert problems(folder, facts, shifted, "numpy") == ["peak error"]
+    gap = reference.copy()
+    gap[0, 0, 0] = np.nan
+    assert problems(folder, facts, gap, "numpy") == problems(folder, facts, reference[1:], "numpy") == ["shape or missing samples differ"]
     assert "rms error" in problems(folder, facts, reference + np.float32(1e-5), "numpy")
