@@ -245,7 +245,7 @@ def _tthresh_program(values: Array, program: str, errors: tuple[float, ...]) -> 
     def decode(stream: bytes) -> Array:
         return np.frombuffer(run({"in": stream}, "out", "-c", "in", "-o", "out"), np.float32).reshape(values.shape)
 
-    return Form("float32 psnr, program", errors, encode, decode, refine=4)
+    return Form("float32 psnr, program", errors, encode, decode)
 
 
 def _sperr(values: Array) -> list[Form]:
