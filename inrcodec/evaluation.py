@@ -9,6 +9,7 @@ from inrcodec.backends.base import Engine, Evaluate, compile_network
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.base import Array, Network
 from inrcodec.networks.stacked import shared_names
+from inrcodec.ops import Coordinates
 from inrcodec.windows import Windows, blended, blended_slopes, window_params
 
 Params = Mapping[str, Array]
@@ -41,15 +42,18 @@ def slopes(engine: Engine, network: Network, config: Any, params: Params, window
 def masks(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
     """The learned masks (n, k), or None for a network without."""
     if windows is None:
-        found = network.modulate(engine.ops, config, params, coords)
-        return None if found is None else np.asarray(engine.ops.columns(found, 0, config.masks))
+        found = _masks_of_one(engine, network, config, params, coords)
+        return None if found is None else np.asarray(found)
     shared = shared_names(network, config)
-    if network.modulate(engine.ops, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
+    if _masks_of_one(engine, network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
         return None
 
     def of_window(w: int) -> Evaluate:
-        return lambda local: np.array(
-            engine.ops.columns(network.modulate(engine.ops, config, window_params(params, shared, w), local), 0, config.masks)
-        )
+        return lambda local: np.array(_masks_of_one(engine, network, config, window_params(params, shared, w), local))
 
     return blended(windows, of_window, coords)
+
+
+def _masks_of_one(engine: Engine, network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
+    modulation = network.modulate(engine.ops, config, params, coords)
+    return None if modulation is None else engine.ops.columns(modulation, 0, config.masks)

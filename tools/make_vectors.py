@@ -67,7 +67,7 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("volume-float32", box(), {"kind": "volume", "size": 1500, **fitted}),
         ("volume-missing", with_holes(box()), {"kind": "volume", "size": 1500, **fitted}),
         ("audio-windows", wav(), {"settings": {"steps": 100, "window": 256}}),
-        ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 24, "batch": 2048, **SMALL_SHAPE}}),
+        ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 12, "batch": 2048, **SMALL_SHAPE}}),
     ]
 
 

@@ -158,15 +158,15 @@ def _schedule(request: Request, samples: int) -> Schedule:
             embedding="spectrum",
         )
     elif _along(request):
-        rates = {"sasnet.1": 3e-2}
+        masked = request.arch in SASNETS
         schedule = Schedule(
             steps=EFFORT_STEPS[request.effort],
             stride=2 if samples > 512 else 1,
-            learning_rate=rates.get(request.arch, 3e-3),
+            learning_rate=3e-2 if masked else 3e-3,
             table_learning_rate=2e-2,
             scale_learning_rate=3e-2,
             constant_is_divergence=False,  # noise is hardly better in the beginning
-            matrix_step=0.2 if request.arch in SASNETS else 0.01,
+            matrix_step=0.2 if masked else 0.01,
         )
     elif request.arch in SASNETS:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)

@@ -41,9 +41,7 @@ class State:
     restarts: int = 0
     distortion: float | None = None  # moving average
     bits: float | None = None  # of the last rate evaluation
-    correction: float | None = (
-        1.0  # packed bits over estimated ones, when last compared; None where the next estimate is to agree with `bits`
-    )
+    correction: float | None = 1.0  # packed bits over estimated ones; None where the next estimate is to agree with `bits`
     compared: float = 0.0  # fraction of the run at which they were
     snapped: bool = False  # steps are those of the file and no longer learned
     excess: float | None = None  # logarithm of the size over the one wanted, when the rate entered the loss

@@ -215,7 +215,7 @@ def _apply_rate(
     other = 8 * options.other_bytes
     if state.correction is None:
         # Rounded values seem to need fewer bits than noisy ones; the packed size is the same.
-        state.correction = ((state.bits or other) - other) / (float(r.bits) + overhead) or 1.0
+        state.correction = 1.0 if state.bits is None else (state.bits - other) / (float(r.bits) + overhead)
     state.bits = state.correction * (float(r.bits) + overhead) + other
     if target.size is not None:
         _steer_to_size(state, plan, data, options.other_bytes, fraction)

@@ -63,9 +63,13 @@ class SasnetConfig:
     def masks(self) -> int:
         return self.bands + self.groups * self.hidden_layers
 
+    @property
+    def features(self) -> int:
+        return self.grid_features * len(self.levels)
+
 
 def params(cfg: SasnetConfig) -> tuple[Param, ...]:
-    h, k = cfg.hidden_features, cfg.grid_features * len(cfg.levels)
+    h, k = cfg.hidden_features, cfg.features
     result = [
         Param("frequency", (cfg.frequencies, cfg.in_features), "frequency", trainable=False),
         Param("phase", (cfg.frequencies,), "vector"),

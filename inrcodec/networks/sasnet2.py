@@ -21,12 +21,7 @@ WIDENED = ("hidden.0.weight", "out.weight")
 
 
 def params(cfg: SasnetConfig) -> tuple[Param, ...]:
-    k = features(cfg)
-    return tuple(replace(p, shape=(p.shape[0], p.shape[1] + k)) if p.name in WIDENED else p for p in sasnet.params(cfg))
-
-
-def features(cfg: SasnetConfig) -> int:
-    return cfg.grid_features * len(cfg.levels)
+    return tuple(replace(p, shape=(p.shape[0], p.shape[1] + cfg.features)) if p.name in WIDENED else p for p in sasnet.params(cfg))
 
 
 def init(cfg: SasnetConfig, rng: np.random.Generator) -> dict[str, Array]:
@@ -34,7 +29,7 @@ def init(cfg: SasnetConfig, rng: np.random.Generator) -> dict[str, Array]:
     p = sasnet.init(cfg, rng)
     for name in WIDENED:
         rows = len(p[name])
-        p[name] = np.concatenate([p[name], bias_uniform((rows, features(cfg)), features(cfg), rng)], axis=1)
+        p[name] = np.concatenate([p[name], bias_uniform((rows, cfg.features), cfg.features, rng)], axis=1)
     return p
 
 
@@ -45,7 +40,7 @@ def modulate(ops: Any, cfg: SasnetConfig, p: Params, coords: Any) -> Any:
 
 
 def trunk(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, modulation: Any) -> Any:
-    found = ops.columns(modulation, cfg.masks, cfg.masks + features(cfg))
+    found = ops.columns(modulation, cfg.masks, cfg.masks + cfg.features)
     h = ops.join(sasnet.embedding(ops, cfg, p, coords, modulation), found)
     for i in range(cfg.hidden_layers):
         h = sasnet.hidden_layer(ops, cfg, p, h, modulation, i)
@@ -53,7 +48,7 @@ def trunk(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, modulation: Any) 
 
 
 def macs(cfg: SasnetConfig) -> int:
-    return sasnet.macs(cfg) + features(cfg) * (cfg.hidden_features + cfg.out_features)
+    return sasnet.macs(cfg) + cfg.features * (cfg.hidden_features + cfg.out_features)
 
 
 SASNET_2 = Network("sasnet.2", SasnetConfig, params, init, modulate, trunk, macs)
