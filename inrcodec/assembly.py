@@ -71,7 +71,7 @@ def make_file(
     """
     every, some = divmod(coarser, len(by_size))
     values = {**fitted.values, **fitted.frozen}
-    tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some])
+    tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some], contexts=fitted.contexts)
     full = {**head, "tens": [*tensors, *(entry for entry, _ in masks)]}
     return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary))
 

@@ -109,7 +109,7 @@ def encode(
     `read_signal`. Of shapes only: protocol, "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse
     open meshes); they have no psnr and bpp. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
-    from inrcodec.fit.presets import Request
+    from inrcodec.fit.presets import Request, usual_arch
     from inrcodec.fit.sound import spectrum
     from inrcodec.fit.spectrum import detail
 
@@ -146,7 +146,7 @@ def encode(
         size=bytes_wanted,
         effort=effort,
         preset=preset or "default",
-        arch=arch or "sasnet.1",
+        arch=arch or usual_arch(signal.kind, preset or "default"),
         detail=detail(signal.values, signal.weights, bytes_wanted) if isinstance(signal, Signal) and signal.kind in DETAILED else None,
         spectrum=spectrum(signal.values) if isinstance(signal, Signal) and signal.kind == "audio" else None,
         settings=settings,

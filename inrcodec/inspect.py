@@ -22,9 +22,11 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
     samples = 1
     for axis in axes:
         samples *= axis["n"]
-    described = [*network.params(config), Param("valid", tuple(axis["n"] for axis in axes), "mask")]
-    tensors = [_tensor(param, *entry) for param, entry in zip(described, head["tens"], strict=False)]
-    parameters = sum(param.size for param in network.params(config) if param.trainable)
+    params, entries = network.params(config), head["tens"]
+    behind = {spec.CONTEXT_NET: Param("contexts", (), "contexts"), spec.MASK: Param("valid", tuple(axis["n"] for axis in axes), "mask")}
+    described = [*params, *(behind[codec] for codec, _ in entries[len(params) :] if codec in behind)]
+    tensors = [_tensor(param, *entry) for param, entry in zip(described, entries, strict=False)]
+    parameters = sum(param.size for param in params if param.trainable)
     return {
         "schema": SCHEMA,
         "version": f"{spec.MAJOR}.{spec.MINOR}",

@@ -43,6 +43,8 @@ RANS = 3  # quantized: side information, models, then rANS words
 LATTICE = 4  # a subset of the integer lattice (frequency embeddings)
 ZSTD_F32 = 5  # float32 in one zstd frame
 RANS_SHARED = 6  # quantized: one model for all groups; step codes, as differences, and symbols in one rANS stream
+CONTEXT = 8  # quantized: side information, then one rANS stream whose distributions the context network gives
+CONTEXT_NET = 9  # that network, behind the tensors of the network
 MASK = 7  # one bit a sample, differences of slices, in one zstd frame: which samples there are
 CODEC_NAMES = {
     RAW_F32: "raw-f32",
@@ -53,6 +55,8 @@ CODEC_NAMES = {
     ZSTD_F32: "zstd-f32",
     RANS_SHARED: "rans-shared",
     MASK: "mask",
+    CONTEXT: "context",
+    CONTEXT_NET: "context-net",
 }
 # Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
 FEATURES: tuple[str, ...] = ()
@@ -70,6 +74,13 @@ RANS_MAX_LANES_LOG2 = 10
 # Symbol models: P(0) and the decay of the tail, both from integer recurrences (entropy.py, spec section "models").
 ZERO_CODES = 64
 DECAY_CODES = 64
+# floor(2^24 exp(-1 / (8 s))) for the scales s = 2^(j/4 - 4) of Laplace distributions, j = 0..48.
+LAPLACE_RATIOS = (
+    *(2270549, 3121235, 4078821, 5108034, 6171992, 7236410, 8272319, 9257353, 10175895, 11018476, 11780768, 12462448, 13066108),
+    *(13596299, 14058751, 14459778, 14805841, 15103246, 15357952, 15575455, 15760735, 15918242, 16051906, 16165172, 16261035),
+    *(16342086, 16410554, 16468350, 16517109, 16558221, 16592872, 16622066, 16646654, 16667359, 16684789, 16699460, 16711807),
+    *(16722197, 16730938, 16738293, 16744479, 16749684, 16754061, 16757743, 16760839, 16763444, 16765634, 16767476, 16769025),
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from inrcodec import entropy, lattice, spec
+from inrcodec import context, entropy, lattice, spec
 from inrcodec.container import Container, decompress
+from inrcodec.context import ContextNet
 from inrcodec.errors import CorruptFile, LimitExceeded, UnsupportedFile
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks import NETWORKS
@@ -52,39 +54,109 @@ def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tu
 
 
 def pack(
-    network: Network, config: Any, values: Mapping[str, Array], steps: Mapping[str, Array], *, coarser: int = 0, also: Collection[str] = ()
+    network: Network,
+    config: Any,
+    values: Mapping[str, Array],
+    steps: Mapping[str, Array],
+    *,
+    coarser: int = 0,
+    also: Collection[str] = (),
+    contexts: ContextNet | None = None,
 ) -> tuple[list[list[Any]], bytes]:
     """HEAD.tens and DATA of a network's parameters.
 
     values[name] float32; steps[name] (groups) quantization steps of the trainable tensors, made `coarser` eighths of an octave larger,
-    one more those of the tensors named in `also`.
+    one more those of the tensors named in `also`. contexts: for the tables that it may help to code.
     """
-    entries, payloads = [], []
-    for param in network.params(config):
+    params = network.params(config)
+    tables = contextual_tables(network, config) if contexts is not None else ()
+    entries, payloads, parent, saved = [], [], None, 0
+    better: dict[int, tuple[int, bytes]] = {}
+    for i, param in enumerate(params):
         value = np.asarray(values[param.name], dtype=np.float32)
         if param.role == "frequency":
             codec, payload = spec.LATTICE, lattice.encode(value.astype(np.int64))
         else:
-            codec, payload = _pack_quantized(param, value, np.asarray(steps[param.name]), coarser + (param.name in also))
+            codes = _step_codes(np.asarray(steps[param.name]), coarser + (param.name in also))
+            symbols = quantize(value, codes, param.axis)
+            codec, payload = _pack_quantized(param, codes, symbols)
+            if param.name in tables:
+                assert contexts is not None
+                level = tables.index(param.name)
+                grid = symbols.reshape(tables_shape(config, level))
+                found = codes.tobytes() + context.encode(contexts, grid, parent, level)
+                parent = grid
+                if len(found) < len(payload):
+                    better[i] = spec.CONTEXT, found
+                    saved += len(payload) - len(found)
         entries.append([codec, len(payload)])
         payloads.append(payload)
+    if contexts is not None and better:
+        described = context.pack_net(contexts)
+        if len(described) < saved:
+            for i, (codec, payload) in better.items():
+                entries[i], payloads[i] = [codec, len(payload)], payload
+            entries.append([spec.CONTEXT_NET, len(described)])
+            payloads.append(described)
     return entries, b"".join(payloads)
+
+
+def contextual_tables(network: Network, config: Any) -> tuple[str, ...]:
+    """Names of the tables that contexts can code, from the coarsest on."""
+    levels = getattr(config, "levels", ())
+    found = {param.name: param for param in network.params(config) if param.role == "table"}
+    names = tuple(f"grid.{i}" for i in range(context.contextual_levels(levels, config.in_features)))
+    return names if all(len(found[name].shape) == 2 for name in names) else ()
+
+
+def tables_shape(config: Any, level: int) -> tuple[int, ...]:
+    """(R, ..., R, features) of a dense table."""
+    return (*(config.levels[level].resolution,) * config.in_features, config.grid_features)
 
 
 def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
     """The network, its configuration and parameters. Raises CorruptFile or UnsupportedFile."""
     network, config = read_network(container.head)
     params = network.params(config)
-    every = container.head["tens"]
-    entries = every[:-1] if every and every[-1][0] == spec.MASK else every
+    entries = container.head["tens"]
+    if entries and entries[-1][0] == spec.MASK:
+        entries = entries[:-1]
+    position, payloads = 0, []
+    for _, length in entries:
+        payloads.append(container.data[position : position + length])
+        position += length
+    contexts = None
+    if len(entries) == len(params) + 1 and entries[-1][0] == spec.CONTEXT_NET:
+        tables = contextual_tables(network, config)
+        if not tables:
+            raise CorruptFile("HEAD.tens: a context network: expected a dense grid level in 2 or 3 dimensions")
+        planes = len(config.levels) * config.grid_features
+        contexts = Contexts(context.unpack_net(payloads.pop(), d=config.in_features, planes=planes), tables, config)
+        entries = entries[:-1]
     if len(entries) != len(params):
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
-    values, position = {}, 0
-    for param, (codec, length) in zip(params, entries, strict=True):
-        payload = container.data[position : position + length]
-        position += length
-        values[param.name] = _unpack_tensor(param, codec, payload)
+    values = {}
+    for param, (codec, _), payload in zip(params, entries, payloads, strict=True):
+        values[param.name] = _unpack_tensor(param, codec, payload, contexts)
     return network, config, values
+
+
+@dataclass(eq=False)
+class Contexts:
+    """What the tables read so far leave for the next one."""
+
+    net: ContextNet
+    tables: tuple[str, ...]
+    config: Any
+    parent: NDArray[np.integer] | None = None
+
+    def read(self, param: Param, payload: bytes) -> NDArray[np.int64]:
+        level = self.tables.index(param.name)
+        return context.decode(payload, self.net, tables_shape(self.config, level), self.parent, level)
+
+    def keep(self, param: Param, symbols: NDArray[np.integer]) -> None:
+        if param.name in self.tables:
+            self.parent = symbols.reshape(tables_shape(self.config, self.tables.index(param.name)))
 
 
 def _groups(param: Param) -> int:
@@ -99,9 +171,11 @@ def _group_ids(param: Param) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.broadcast_to(index, param.shape)).reshape(-1)
 
 
-def _pack_quantized(param: Param, value: Array, steps: NDArray[Any], coarser: int) -> tuple[int, bytes]:
-    codes = np.clip(nearest_step_codes(steps).astype(np.int64) + coarser, spec.STEP_CODE_MIN, spec.STEP_CODE_MAX).astype(np.int8)
-    symbols = quantize(value, codes, param.axis)
+def _step_codes(steps: NDArray[Any], coarser: int) -> NDArray[np.int8]:
+    return np.clip(nearest_step_codes(steps).astype(np.int64) + coarser, spec.STEP_CODE_MIN, spec.STEP_CODE_MAX).astype(np.int8)
+
+
+def _pack_quantized(param: Param, codes: NDArray[np.int8], symbols: NDArray[np.int32]) -> tuple[int, bytes]:
     side = codes.tobytes()
     plain = _plain_symbols(symbols)
     candidates = [
@@ -155,7 +229,7 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
     return codes, found[groups:]
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes) -> Array:
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: Contexts | None) -> Array:
     size = param.size
     if codec == spec.LATTICE:
         if param.role != "frequency":
@@ -167,15 +241,26 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes) -> Array:
         values = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(param.shape)
         if not np.isfinite(values).all():
             raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
+        if contexts is not None and param.name in contexts.tables:
+            raise CorruptFile(f"{param.name}: expected symbols beside a context network, got float32 values")
         return values
+    codes: NDArray[np.integer]
+    symbols: NDArray[np.integer]
     if codec == spec.RANS_SHARED:
-        shared, symbols = _unpack_shared(param, payload)
-        return dequantize(symbols.reshape(param.shape), shared, param.axis)
-    groups = _groups(param)
-    if len(payload) < groups:
-        raise CorruptFile(f"{param.name}: expected {groups} step codes, got {len(payload)} bytes")
-    codes = np.frombuffer(payload[:groups], dtype=np.int8)
-    symbols = _unpack_symbols(param, codec, payload[groups:])
+        codes, symbols = _unpack_shared(param, payload)
+    else:
+        groups = _groups(param)
+        if len(payload) < groups:
+            raise CorruptFile(f"{param.name}: expected {groups} step codes, got {len(payload)} bytes")
+        codes, rest = np.frombuffer(payload[:groups], dtype=np.int8), payload[groups:]
+        if codec == spec.CONTEXT:
+            if contexts is None or param.name not in contexts.tables:
+                raise CorruptFile(f"{param.name}: codec context: expected a dense grid level and a context network")
+            symbols = contexts.read(param, rest)
+        else:
+            symbols = _unpack_symbols(param, codec, rest)
+    if contexts is not None:
+        contexts.keep(param, symbols)
     return dequantize(symbols.reshape(param.shape), codes, param.axis)
 
 
@@ -186,6 +271,8 @@ def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int3
             raise CorruptFile(f"{param.name}: expected {groups} symbol models, got {len(payload)} bytes")
         models = [(payload[2 * i], payload[2 * i + 1]) for i in range(groups)]
         return entropy.decode(payload[2 * groups :], _group_ids(param), models)
+    if codec not in (spec.RAW_INT, spec.ZSTD_INT):
+        raise CorruptFile(f"{param.name}: codec: expected one for parameters, got {spec.CODEC_NAMES[codec]}")
     width = payload[0] if payload else 0
     if width not in WIDTHS:
         raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")

@@ -213,7 +213,11 @@ def test_grids_with_wrapping_levels_and_gathered_rows(d: int, hashed: bool) -> N
     finest = {1: 900, 2: 260, 3: 24}[d]
     levels = (
         *tcnn_levels(d=d, levels=2, base_resolution=6, per_level_scale=2.0, log2_entries=5 if hashed else None),
-        *geometric_levels(d=d, levels=1, coarsest=finest, finest=finest, max_entries=1 << (8 if hashed else 24)),
+        *(
+            level
+            for taps in (2, 4)
+            for level in geometric_levels(d=d, levels=1, coarsest=finest, finest=finest, max_entries=1 << (8 if hashed else 24), taps=taps)
+        ),
     )
     tables = [rng.standard_normal((level.entries, 2), dtype=np.float32) for level in levels]
     coords = lattice({1: (500,), 2: (90, 70), 3: (9, 8, 7)}[d], [(-1, 1)] * d)

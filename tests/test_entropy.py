@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inrcodec import entropy, spec
+from inrcodec import rans, spec
 from inrcodec.entropy import MAX_MAGNITUDE, MAX_SYMBOL, TOTAL, Model, best_model, cost_bits, decode, encode, table
 from inrcodec.errors import CorruptFile
 
@@ -165,13 +165,13 @@ def test_symbols_come_back(values: list[int], models: list[Model], stride: int) 
 def test_any_number_of_lanes_is_read(lanes_log2: int, n: int, scale: float) -> None:
     symbols, ids, models = laplace(scale, n, seed=n), np.arange(n) % 3, [(5, 9), (30, 3), (5, 9)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entropy, "_lanes_log2", lambda _: lanes_log2)
+        patch.setattr(rans, "_lanes_log2", lambda _: lanes_log2)
         data = encode(symbols, ids, models)
         assert data[0] == lanes_log2
-        patch.setattr(entropy, "SCALAR_LANES", 0)
+        patch.setattr(rans, "SCALAR_LANES", 0)
         assert encode(symbols, ids, models) == data
         assert (decode(data, ids, models) == symbols).all()
-        patch.setattr(entropy, "SCALAR_LANES", 1 << 20)
+        patch.setattr(rans, "SCALAR_LANES", 1 << 20)
         assert encode(symbols, ids, models) == data
         assert (decode(data, ids, models) == symbols).all()
 
@@ -250,7 +250,7 @@ def test_unused_words_and_huge_escapes_are_seen() -> None:
     stream = encode(np.array([MAX_SYMBOL], np.int32), np.array([0]), [(63, 0)])
     k = len(table((63, 0))) // 2 - 1
     end = len(stream) - math.ceil(((MAX_SYMBOL - k - 1) << 1).bit_length() / 7)
-    larger = entropy._leb128((MAX_SYMBOL - k) << 1)
+    larger = rans.leb128((MAX_SYMBOL - k) << 1)
     with pytest.raises(CorruptFile, match="escaped symbol: expected at most 1073741824, got 1073741825"):
         decode(stream[:end] + larger, np.array([0]), [(63, 0)])
 

@@ -13,19 +13,35 @@ from inrcodec.networks.hashgrid import PRIMES
 
 _PRIMES = PRIMES
 _BLOCK = 256  # samples whose corners stay in the first cache
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_THREE_HALVES, _FIVE_HALVES = np.float32(1.5), np.float32(2.5)
 _TURN, _TURNS = 2 * math.pi, 0.5 / math.pi
-_SIGNATURE = void(float32[:, ::1], float64, int64, boolean, float32[:, ::1], float32[:, ::1])
+_SIGNATURE = void(float32[:, ::1], float64, int64, boolean, int64, float32[:, ::1], float32[:, ::1])
 
 
 @njit(inline="always")
-def _corners(x, start, m, scale, resolution, dense, entries, scratch, rows, weights):
-    """Rows and weights (2^d, m) of the corners around the samples of x (d, n) in [0, 1] from `start` on: see networks/hashgrid.py."""
+def _taps(f, taps, along, j):
+    """Weights of the vertices along an axis for the fraction f: hashgrid.tap_weights."""
+    if taps == 2:
+        along[0, j] = _ONE - f
+        along[1, j] = f
+    else:
+        square = f * f
+        cube = square * f
+        along[0, j] = square - _HALF * (f + cube)
+        along[1, j] = _ONE - _FIVE_HALVES * square + _THREE_HALVES * cube
+        along[2, j] = _HALF * f + _TWO * square - _THREE_HALVES * cube
+        along[3, j] = _HALF * (cube - square)
+
+
+@njit(inline="always")
+def _corners(x, start, m, scale, resolution, dense, entries, taps, scratch, rows, weights):
+    """Rows and weights (taps^d, m) of the vertices around the samples of x (d, n) in [0, 1] from `start` on: see networks/hashgrid.py."""
     d = x.shape[0]
-    first, fraction = scratch
+    first, along = scratch
     rows[0, :m] = 0
     weights[0, :m] = _ONE
-    stride = 1
+    stride, count = 1, 1
     for k in range(d):
         axis = x[d - 1 - k, start : start + m]
         factor = np.uint32(stride if dense else _PRIMES[k])
@@ -33,22 +49,20 @@ def _corners(x, start, m, scale, resolution, dense, entries, scratch, rows, weig
         for j in range(m):
             position = np.float32(scale * np.float64(axis[j]) + 0.5)
             low = np.floor(position)
-            fraction[j] = position - low
+            _taps(position - low, taps, along, j)
             first[j] = np.uint32(np.int64(low)) * factor
-        for c in range(1 << k):
-            low_row, high_row = rows[c], rows[c + (1 << k)]
-            low_weight, high_weight = weights[c], weights[c + (1 << k)]
-            for j in range(m):
-                r, p, f = low_row[j], low_weight[j], fraction[j]
-                if dense:
-                    low_row[j] = r + first[j]
-                    high_row[j] = r + first[j] + factor
-                else:
-                    low_row[j] = r ^ first[j]
-                    high_row[j] = r ^ np.uint32(first[j] + factor)
-                low_weight[j] = p * (_ONE - f)
-                high_weight[j] = p * f
-    for c in range(1 << d):
+        for tap in range(taps - 1, -1, -1):
+            ahead = np.uint32(tap) * factor
+            weight = along[tap]
+            for c in range(count):
+                row, found = rows[c], weights[c]
+                to_row, to_weight = rows[c + tap * count], weights[c + tap * count]
+                for j in range(m):
+                    at = np.uint32(first[j] + ahead)
+                    to_row[j] = row[j] + at if dense else row[j] ^ at
+                    to_weight[j] = found[j] * weight[j]
+        count *= taps
+    for c in range(count):
         _wrap(rows[c], m, entries)
 
 
@@ -68,25 +82,25 @@ def _wrap(row, m, entries):
 
 
 @njit(inline="always")
-def _scratch(d):
-    shape = (1 << d, _BLOCK)
-    vectors = np.empty(_BLOCK, dtype=np.uint32), np.empty(_BLOCK, dtype=np.float32)
+def _scratch(d, taps):
+    shape = (taps**d, _BLOCK)
+    vectors = np.empty(_BLOCK, dtype=np.uint32), np.empty((taps, _BLOCK), dtype=np.float32)
     return vectors, np.empty(shape, dtype=np.uint32), np.empty(shape, dtype=np.float32)
 
 
 @njit(_SIGNATURE, nogil=True, cache=True, fastmath={"contract", "nsz"})
-def grid(x, scale, resolution, dense, table, out):
+def grid(x, scale, resolution, dense, taps, table, out):
     """out (k, n) = features of one level at x (d, n), in [0, 1], from its table (entries, k)."""
     d, n = x.shape
-    scratch, rows, weights = _scratch(d)
+    scratch, rows, weights = _scratch(d, taps)
     for start in range(0, n, _BLOCK):
         m = min(_BLOCK, n - start)
-        _corners(x, start, m, scale, resolution, dense, table.shape[0], scratch, rows, weights)
+        _corners(x, start, m, scale, resolution, dense, table.shape[0], taps, scratch, rows, weights)
         out[:, start : start + m] = _ZERO
         f = 0
         while f + 1 < table.shape[1]:
             y, z = out[f, start : start + m], out[f + 1, start : start + m]
-            for c in range(1 << d):
+            for c in range(rows.shape[0]):
                 row, weight = rows[c], weights[c]
                 for j in range(m):
                     r, w = row[j], weight[j]
@@ -95,24 +109,24 @@ def grid(x, scale, resolution, dense, table, out):
             f += 2
         if f < table.shape[1]:
             y = out[f, start : start + m]
-            for c in range(1 << d):
+            for c in range(rows.shape[0]):
                 row, weight = rows[c], weights[c]
                 for j in range(m):
                     y[j] += weight[j] * table[row[j], f]
 
 
 @njit(_SIGNATURE, nogil=True, cache=True, fastmath={"contract", "nsz"})
-def grid_backward(x, scale, resolution, dense, table, grad):
+def grid_backward(x, scale, resolution, dense, taps, table, grad):
     """Add to `table` (entries, k) its gradient, from that of the features (k, n)."""
     d, n = x.shape
-    scratch, rows, weights = _scratch(d)
+    scratch, rows, weights = _scratch(d, taps)
     for start in range(0, n, _BLOCK):
         m = min(_BLOCK, n - start)
-        _corners(x, start, m, scale, resolution, dense, table.shape[0], scratch, rows, weights)
+        _corners(x, start, m, scale, resolution, dense, table.shape[0], taps, scratch, rows, weights)
         f = 0
         while f + 1 < table.shape[1]:
             y, z = grad[f, start : start + m], grad[f + 1, start : start + m]
-            for c in range(1 << d):
+            for c in range(rows.shape[0]):
                 row, weight = rows[c], weights[c]
                 for j in range(m):
                     r, w = row[j], weight[j]
@@ -121,7 +135,7 @@ def grid_backward(x, scale, resolution, dense, table, grad):
             f += 2
         if f < table.shape[1]:
             y = grad[f, start : start + m]
-            for c in range(1 << d):
+            for c in range(rows.shape[0]):
                 row, weight = rows[c], weights[c]
                 for j in range(m):
                     table[row[j], f] += weight[j] * y[j]

@@ -118,7 +118,7 @@ def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple
 
 
 def _features_on_lattice(coords: Lattice, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
-    """Multilinear interpolation is separable: the block of touched vertices, contracted axis by axis."""
+    """Interpolation is separable: the block of touched vertices, contracted axis by axis."""
     axes = [axis_weights(axis, level, factor) for axis, factor in zip(coords.axes, stretch, strict=True)]
     touched = math.prod(a.stop - a.start for a in axes)
     if touched > coords.n << coords.d:
@@ -127,10 +127,8 @@ def _features_on_lattice(coords: Lattice, table: F32, level: Level, stretch: tup
     rows = block_rows(axes, level)
     block: Any = (table if rows is None else table[rows.reshape(-1)]).reshape([a.stop - a.start for a in axes] + [k])
     for i, axis in enumerate(axes[:-1]):
-        shape = [1] * block.ndim
-        shape[i] = -1
-        weight = axis.weight.reshape(shape)
-        block = np.take(block, axis.lower, axis=i) * (1 - weight) + np.take(block, axis.lower + 1, axis=i) * weight
+        shape = [-1 if k == i else 1 for k in range(block.ndim)]
+        block = sum(np.take(block, axis.lower + tap, axis=i) * weight.reshape(shape) for tap, weight in enumerate(axis.weights))
     matrix = interpolation_matrix(axes[-1])
     flat = np.moveaxis(block, -1, 0).reshape(-1, matrix.shape[1]) @ matrix.T
     return np.ascontiguousarray(np.moveaxis(flat.reshape(k, -1), 0, 1))

@@ -184,8 +184,8 @@ def grid_at_points_backward(saved: SavedGrid, grad: Tensor, tables: Sequence[Ten
         cpu_points.grid_backward(*_grid_arguments(saved.x, level, table, part))
 
 
-def _grid_arguments(x: Array, level: Level, table: Tensor, features: Tensor) -> tuple[Array, float, int, bool, Array, Array]:
-    return x, level.scale, level.resolution, level.dense(len(x)), table.detach().numpy(), features.numpy()
+def _grid_arguments(x: Array, level: Level, table: Tensor, features: Tensor) -> tuple[Array, float, int, bool, int, Array, Array]:
+    return x, level.scale, level.resolution, level.dense(len(x)), level.taps, table.detach().numpy(), features.numpy()
 
 
 def _angles(x: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Hash-grid features. On a lattice multilinear interpolation is separable, so it is one small matrix product per axis and level.
+"""Hash-grid features. On a lattice interpolation is separable, so it is one small matrix product per axis and level.
 
-A fine level has far more vertices than samples per axis; there the axes before the last are interpolated from two gathered rows each.
-At scattered points it is a weighted sum of 2^d gathered rows.
+A fine level has far more vertices than samples per axis; there the axes before the last are interpolated from gathered rows.
+At scattered points it is a weighted sum of 2^d gathered rows, 4^d where it is cubic.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.coordinates import Lattice
-from inrcodec.networks.hashgrid import PRIMES, AxisWeights, Level, axis_weights, block_rows, interpolation_matrix
+from inrcodec.networks.hashgrid import PRIMES, AxisWeights, Level, axis_weights, block_rows, interpolation_matrix, tap_weights
 
 Tensor = torch.Tensor
 GATHER_FROM = 192  # touched vertices per axis from which gathering two rows beats a matrix product (measured on CPUs)
@@ -21,11 +21,11 @@ GATHER_FROM = 192  # touched vertices per axis from which gathering two rows bea
 
 @dataclass(frozen=True, eq=False)
 class PreparedAxis:
-    """Interpolation along one axis, (m samples, r touched vertices): as a matrix, or as two rows and a weight."""
+    """Interpolation along one axis, (m samples, r touched vertices): as a matrix, or as the rows from one on and their weights."""
 
     matrix: Tensor | None  # (m, r)
     lower: Tensor | None  # (m,)
-    weight: Tensor | None  # (m, 1)
+    weights: Tensor | None  # (taps, m, 1)
     touched: int
 
     def apply(self, block: Tensor) -> Tensor:
@@ -34,8 +34,10 @@ class PreparedAxis:
         if self.matrix is not None:
             result = self.matrix @ flat
         else:
-            assert self.lower is not None and self.weight is not None
-            result = torch.lerp(flat.index_select(0, self.lower), flat.index_select(0, self.lower + 1), self.weight)
+            assert self.lower is not None and self.weights is not None
+            result = flat.index_select(0, self.lower) * self.weights[0]
+            for tap in range(1, len(self.weights)):
+                result.addcmul_(flat.index_select(0, self.lower + tap), self.weights[tap])
         return result.view(-1, *block.shape[1:])
 
     def transpose(self, block: Tensor) -> Tensor:
@@ -44,10 +46,10 @@ class PreparedAxis:
         if self.matrix is not None:
             result = self.matrix.T @ flat
         else:
-            assert self.lower is not None and self.weight is not None
-            upper = flat * self.weight
+            assert self.lower is not None and self.weights is not None
             result = flat.new_zeros((self.touched, flat.shape[1]))
-            result.index_add_(0, self.lower, flat - upper).index_add_(0, self.lower + 1, upper)
+            for tap, weight in enumerate(self.weights):
+                result.index_add_(0, self.lower + tap, flat * weight)
         return result.view(-1, *block.shape[1:])
 
 
@@ -98,8 +100,8 @@ def _touched_rows(block: NDArray[np.int64] | None, device: torch.device) -> Touc
 def _prepare_axis(axis: AxisWeights, device: torch.device, *, gather: bool) -> PreparedAxis:
     touched = axis.stop - axis.start
     if gather and touched >= GATHER_FROM:
-        weight = torch.as_tensor(axis.weight, device=device).unsqueeze(1)
-        return PreparedAxis(None, torch.as_tensor(axis.lower, device=device), weight, touched)
+        weights = torch.as_tensor(axis.weights, device=device).unsqueeze(2)
+        return PreparedAxis(None, torch.as_tensor(axis.lower, device=device), weights, touched)
     return PreparedAxis(torch.as_tensor(interpolation_matrix(axis), device=device), None, None, touched)
 
 
@@ -129,7 +131,7 @@ def grid_on_lattice_backward(levels: Sequence[PreparedLevel], grad: Tensor, tabl
 
 
 def corners_at_points(points: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-    """Table rows and float32 weights (2^d, n) of the corners around points (n, d) float64, as `hashgrid.corners` has them.
+    """Table rows and float32 weights (taps^d, n) of the vertices around points (n, d) float64, as `hashgrid.corners` has them.
 
     Differentiable in the points, where the weights are.
     """
@@ -145,14 +147,14 @@ def corners_at_points(points: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         factor = stride if dense else PRIMES[d - 1 - k]
         stride *= level.resolution
         first = (vertex[:, k] & 0xFFFFFFFF) * factor & 0xFFFFFFFF
-        second = (first + factor) & 0xFFFFFFFF
-        rows = torch.cat([rows + first, rows + second] if dense else [rows ^ first, rows ^ second])
-        weights = torch.cat([weights * (1 - fraction[:, k]), weights * fraction[:, k]])
+        along = [first + tap * factor & 0xFFFFFFFF for tap in range(level.taps)]
+        rows = torch.cat([rows + row if dense else rows ^ row for row in along])
+        weights = torch.cat([weights * weight for weight in tap_weights(fraction[:, k], level.taps)])
     return (rows & 0xFFFFFFFF) % level.entries, weights
 
 
 def features_at_points(corners: tuple[Tensor, Tensor], table: Tensor) -> Tensor:
-    """Features (k, n) from rows and weights (2^d, n) of corners and a table (entries, k)."""
+    """Features (k, n) from rows and weights (taps^d, n) of corners and a table (entries, k)."""
     rows, weights = corners
     values = table.index_select(0, rows.reshape(-1)).view(*rows.shape, table.shape[1])
     return (values * weights.unsqueeze(2)).sum(0).T

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--size", help="Target: at most this many bytes (51200, 50k, 1.5M).")
 @click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
-@click.option("--arch", help="Network: sasnet.1 (default), sasnet.2, msa.1, siren.1.")
+@click.option("--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
 @click.option(
     "--protocol",

@@ -26,6 +26,8 @@ class Schedule:
     rate_every: int = 4  # steps between evaluations of the rate
     warmup: int = 20  # steps
     final_rate: float = 0.02  # learning rates end at this fraction, by a cosine
+    context_features: int = 0  # hidden width of the context network of dense tables; 0 codes them without
+    context_learning_rate: float = 2e-2
     table_step: float = 0.3  # first quantization step over mean size, tables
     matrix_step: float = 0.05  # and everything else
     embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest

@@ -24,9 +24,10 @@ EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 1
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
+CONTEXTS_FROM = 1 << 14  # samples of an image
 SASNETS = ("sasnet.1", "sasnet.2")
 STRETCHES = 64  # per 1, so that they are exact
-GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries")
+GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries", "taps")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
 Setting = int | float | str
 
@@ -47,6 +48,11 @@ class Request:
     spectrum: Spectrum | None = None  # of sound
     detail: tuple[float, ...] | None = None  # of a volume: vertices per axis that its finest grid is worth
     settings: Mapping[str, Setting]
+
+
+def usual_arch(kind: str, preset: str) -> str:
+    """The network of a kind of signal where none is asked for."""
+    return "sasnet.2" if kind == "image" and preset != "paper" else "sasnet.1"
 
 
 def lam_of_quality(quality: float) -> float:
@@ -169,7 +175,17 @@ def _schedule(request: Request, samples: int) -> Schedule:
             matrix_step=0.2 if masked else 0.01,
         )
     elif request.arch in SASNETS:
-        schedule = Schedule(steps=steps, stride=stride, learning_rate=6e-3, table_learning_rate=2e-2)
+        # A context network is worth its bytes where there are many entries; it learns with the rate, which is then asked for more often.
+        contexts = request.kind == "image" and samples >= CONTEXTS_FROM
+        schedule = Schedule(
+            steps=steps,
+            stride=stride,
+            learning_rate=6e-3,
+            table_learning_rate=2e-2,
+            scale_learning_rate=5e-2 if contexts else 1e-2,
+            rate_every=2 if contexts else 4,
+            context_features=16 if contexts else 0,
+        )
     else:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
     changed: Schedule = override(schedule, request.settings)
@@ -229,7 +245,10 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
         raise UsageError(
             f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
         )
-    levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
+    taps = setting(request, "taps", 2)
+    if taps not in (2, 4):
+        raise UsageError(f"--set taps: expected 2 or 4, got {taps}")
+    levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries, taps=taps)
     # Cosines faster than the samples cannot be told apart; half of Nyquist is enough, the masks make the rest.
     band = int(np.clip(longest // 4, 2, 60))
     return masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=1)

@@ -9,6 +9,7 @@ which the integer models of the file follow (spec section "Symbol models"). Grad
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,9 @@ class FlatLayout:
         }
 
 
-def flat_layout(params: tuple[Param, ...], device: torch.device) -> FlatLayout:
-    trainable = tuple(param for param in params if param.trainable)
+def flat_layout(params: tuple[Param, ...], device: torch.device, *, last: Collection[str] = ()) -> FlatLayout:
+    """The layout of the trainable ones of `params` in their order, but with those named in `last` behind the others."""
+    trainable = tuple(sorted((param for param in params if param.trainable), key=lambda param: param.name in last))
     offsets, group_offsets, group = [0], [0], []
     for param in trainable:
         count = param.shape[param.axis] if param.axis >= 0 else 1
@@ -64,6 +66,18 @@ def flat_layout(params: tuple[Param, ...], device: torch.device) -> FlatLayout:
         tuple(group_offsets),
         torch.as_tensor(index, device=device),
         torch.as_tensor(sizes, dtype=torch.float32, device=device),
+    )
+
+
+def leading(layout: FlatLayout, params: int) -> FlatLayout:
+    """The layout of the first `params` tensors."""
+    values, groups = layout.offsets[params], layout.group_offsets[params]
+    return FlatLayout(
+        layout.params[:params],
+        layout.offsets[: params + 1],
+        layout.group_offsets[: params + 1],
+        layout.group[:values],
+        layout.group_sizes[:groups],
     )
 
 

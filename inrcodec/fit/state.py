@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from inrcodec.context import ContextNet
+from inrcodec.fit.contexts import Contexts
 from inrcodec.fit.optim import Optimizers, make_optimizers
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.quantized import FlatLayout
@@ -22,6 +24,7 @@ class Snapshot:
     log_step: Tensor | None
     log_scale: Tensor | None
     loss: float
+    contexts: ContextNet | None = None
 
 
 @dataclass(eq=False)
@@ -35,6 +38,7 @@ class State:
     log_step: Tensor | None = None  # (g,), from the rate stage on
     log_scale: Tensor | None = None
     scale_optimizer: torch.optim.Optimizer | None = None
+    contexts: Contexts | None = None  # likewise
     step: int = 0
     elapsed: float = 0.0  # seconds of this and earlier runs
     rate_factor: float = 1.0  # lowered by the divergence guard
@@ -57,7 +61,8 @@ class State:
 
     def snapshot(self, loss: float) -> Snapshot:
         copies = [None if t is None else t.clone() for t in (self.log_step, self.log_scale)]
-        return Snapshot(self.values.clone(), copies[0], copies[1], loss)
+        contexts = None if self.contexts is None else self.contexts.integers()
+        return Snapshot(self.values.clone(), copies[0], copies[1], loss, contexts)
 
 
 def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: int, device: torch.device) -> State:
@@ -100,18 +105,20 @@ def to_saved(state: State) -> dict[str, Any]:
     saved["scales"] = None if state.log_step is None else [state.log_step, state.log_scale]
     saved["optimizers"] = [optimizer.state_dict() for optimizer in state.optimizers]
     saved["scale_optimizer"] = None if state.scale_optimizer is None else state.scale_optimizer.state_dict()
+    contexts = state.contexts
+    saved["contexts"] = None if contexts is None else [contexts.weights, contexts.optimizer.state_dict()]
     saved["order"] = [list(phase) for phase in state.order]
     # PCG64's state has 128-bit integers, which torch.save's safe reader only knows as text.
     saved["rng"] = json.dumps(state.rng.bit_generator.state)
     saved["generator"] = state.generator.get_state()
     for name in ("good", "best"):
         kept: Snapshot | None = getattr(state, name)
-        saved[name] = None if kept is None else [kept.values, kept.log_step, kept.log_scale, kept.loss]
+        saved[name] = None if kept is None else [kept.values, kept.log_step, kept.log_scale, kept.loss, _saved_net(kept.contexts)]
     return saved
 
 
-def restore(state: State, saved: dict[str, Any], scale_learning_rate: float) -> None:
-    """Bring a new state to where `to_saved` left it."""
+def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, contexts: Contexts | None) -> None:
+    """Bring a new state to where `to_saved` left it; `contexts` are new ones, where the plan has any."""
     for name in PLAIN:
         setattr(state, name, saved[name])
     device = state.values.device
@@ -123,11 +130,23 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float) -> 
         state.begin_rate(log_step, log_scale, scale_learning_rate)
         assert state.scale_optimizer is not None
         state.scale_optimizer.load_state_dict(saved["scale_optimizer"])
+    if saved["contexts"] is not None and contexts is not None:
+        weights, optimizer = saved["contexts"]
+        with torch.no_grad():
+            for name, weight in contexts.weights.items():
+                weight.copy_(weights[name])
+        contexts.optimizer.load_state_dict(optimizer)
+        state.contexts = contexts
     state.order = [tuple(phase) for phase in saved["order"]]
     state.rng.bit_generator.state = json.loads(saved["rng"])
     state.generator.set_state(saved["generator"])
     for name in ("good", "best"):
         if saved[name] is not None:
-            values, log_step, log_scale, loss = saved[name]
+            values, log_step, log_scale, loss, net = saved[name]
             scales = [None if t is None else t.to(device) for t in (log_step, log_scale)]
-            setattr(state, name, Snapshot(values.to(device), scales[0], scales[1], loss))
+            kept_net = None if net is None else ContextNet(*(part.numpy() for part in net))
+            setattr(state, name, Snapshot(values.to(device), scales[0], scales[1], loss, kept_net))
+
+
+def _saved_net(net: ContextNet | None) -> list[Tensor] | None:
+    return None if net is None else [torch.from_numpy(part) for part in (net.a1, net.a2, net.b, net.bias)]

@@ -15,18 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends.threads import Team, team
+from inrcodec.context import ContextNet
 from inrcodec.errors import InrError, Interrupted
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
+from inrcodec.fit.contexts import Contexts, add_context_rate, make_contexts
 from inrcodec.fit.data import Data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule
-from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, quantize_flat, rate, to_arrays
+from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
-from inrcodec.weights import pack
+from inrcodec.weights import contextual_tables, pack
 
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
@@ -77,6 +79,7 @@ class Fitted:
     values: dict[str, NDArray[np.float32]]
     steps: dict[str, NDArray[np.float32]]
     frozen: dict[str, NDArray[np.float32]]
+    contexts: ContextNet | None  # of the tables' entropy coder
     lam: float
     steps_done: int
     interrupted: bool
@@ -86,12 +89,14 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     """Fit `plan` to `data`. Raises Interrupted on Ctrl-C unless options.keep_on_interrupt, InrError if it diverges again and again."""
     network, config = plan.network, plan.config
     params = network.params(config)
-    layout = flat_layout(params, options.device)
+    tables = contextual_tables(network, config) if plan.schedule.context_features and plan.target.lam > 0 else ()
+    layout = flat_layout(params, options.device, last=tables)
     initial = {**network.init(config, np.random.default_rng([options.seed, 0])), **options.initial}
     frozen = {param.name: initial[param.name] for param in params if not param.trainable}
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
-        restore(state, load_checkpoint(options.checkpoint, options.checkpoint_key), plan.schedule.scale_learning_rate)
+        saved = load_checkpoint(options.checkpoint, options.checkpoint_key)
+        restore(state, saved, plan.schedule.scale_learning_rate, _contexts(layout, plan, options.seed))
     with deferred_interrupt() as pressed, team(data.parts) as threads:
         interrupted = _run(state, layout, frozen, data, plan, options, pressed, threads)
     if interrupted:
@@ -130,6 +135,7 @@ def _run(
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
+            state.contexts = _contexts(layout, plan, options.seed)
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
             _snap_steps(state)
@@ -148,7 +154,7 @@ def _run(
         )
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
-            _apply_rate(state, layout, data, plan, options, working, residual, step_size, fraction)
+            _apply_rate(state, layout, data, plan, options, working, residual, step_size, fraction, threads)
             if plan.target.size is not None and fraction >= state.compared + (ROUNDED_EVERY if rounding else COMPARE_EVERY):
                 _compare_with_packed(state, layout, data, frozen, plan, options, fraction)
         for optimizer in state.optimizers:
@@ -198,12 +204,20 @@ def _apply_rate(
     residual: torch.Tensor,
     step_size: torch.Tensor,
     fraction: float,
+    threads: Team,
 ) -> None:
     """Add the rate's gradients, move steps and scales, and steer lam towards a target."""
     assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
     schedule, target = plan.schedule, plan.target
     weight = state.lam / data.samples
-    r = rate(layout, working, state.log_step, state.log_scale)
+    contexts = state.contexts
+    if contexts is None:
+        r = rate(layout, working, state.log_step, state.log_scale)
+    else:
+        others = leading(layout, len(layout.params) - len(contexts.tables))
+        r = rate(others, working[: others.size], state.log_step[: others.groups], state.log_scale[: others.groups])
+        r = add_context_rate(contexts, r, working, residual, state.log_step, threads)
+        contexts.optimizer.step()
     if not state.snapped:
         state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
     state.log_scale.grad = weight * r.grad_log_scale
@@ -265,7 +279,8 @@ def _compare_with_packed(
     """Correct the estimate of bits, which knows nothing of the entropy coder, by packing what there is."""
     assert state.log_step is not None and state.bits is not None
     steps = _steps_by_name(layout, state.log_step)
-    _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps)
+    contexts = None if state.contexts is None else state.contexts.integers()
+    _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps, contexts=contexts)
     other = 8 * options.other_bytes
     packed = 8 * len(payload) + other
     assert state.correction is not None
@@ -334,7 +349,17 @@ def _fitted(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float
         schedule = plan.schedule
         log_step, _ = initial_scales(layout, kept.values, table_step=schedule.table_step / 8, matrix_step=schedule.matrix_step / 8)
     steps = _steps_by_name(layout, log_step)
-    return Fitted(to_arrays(layout, kept.values), steps, frozen, state.lam, state.step, interrupted)
+    return Fitted(to_arrays(layout, kept.values), steps, frozen, kept.contexts, state.lam, state.step, interrupted)
+
+
+def _contexts(layout: FlatLayout, plan: Plan, seed: int) -> Contexts | None:
+    """The context network of the tables that contexts can code, where the plan wants one."""
+    hidden, network, config = plan.schedule.context_features, plan.network, plan.config
+    names = contextual_tables(network, config) if hidden else ()
+    if not names:
+        return None
+    rate_of_learning = plan.schedule.context_learning_rate
+    return make_contexts(layout, config.levels, names, d=config.in_features, hidden=hidden, learning_rate=rate_of_learning, seed=seed)
 
 
 def _steps_by_name(layout: FlatLayout, log_step: torch.Tensor) -> dict[str, NDArray[np.float32]]:

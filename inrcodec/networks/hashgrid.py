@@ -8,12 +8,14 @@ For a level with `scale` (float32), `resolution` R and `entries` n, and a coordi
              = (xor_k g_k P_k mod 2^32) mod n            otherwise    (hashed)
 
 tiny-cuda-nn's dimension k is our axis d-1-k, so that a dense table is an array over the axes in C order. `scale` and `resolution`
-are stored and never recomputed. The grids made here have scale = R - 1.5, for which no sample of the domain needs a vertex beyond
-R - 1: with tiny-cuda-nn's own scale = R - 1 the upper border of a dense level wraps around to the next row.
+are stored and never recomputed. A cubic level, which tiny-cuda-nn has not, is made of four vertices per axis, g_k to g_k + 3, with the
+weights of Keys' cubic convolution (tap_weights) for w_k. The linear grids made here have scale = R - 1.5, for which no sample of the
+domain needs a vertex beyond R - 1: with tiny-cuda-nn's own scale = R - 1 the upper border of a dense level wraps to the next row.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,12 @@ MAX_ENTRIES = 1 << 28
 
 @dataclass(frozen=True)
 class Level:
-    """One level: float32 `scale`, vertices per axis `resolution`, table rows `entries`."""
+    """One level: float32 `scale`, vertices per axis `resolution`, table rows `entries`, vertices per axis that a sample is made of."""
 
     scale: float
     resolution: int
     entries: int
+    taps: int = 2  # 2: linear interpolation; 4: cubic
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and self.scale > 0 and float(np.float32(self.scale)) == self.scale):
@@ -38,6 +41,8 @@ class Level:
             raise ValueError(f"level resolution: expected 1..{MAX_RESOLUTION}, got {self.resolution}")
         if not 1 <= self.entries <= MAX_ENTRIES:
             raise ValueError(f"level entries: expected 1..{MAX_ENTRIES}, got {self.entries}")
+        if self.taps not in (2, 4):
+            raise ValueError(f"level taps: expected 2 or 4, got {self.taps}")
 
     def dense(self, d: int) -> bool:
         return bool(self.entries >= self.resolution**d)
@@ -57,11 +62,14 @@ def tcnn_levels(*, d: int, levels: int, base_resolution: int, per_level_scale: f
     return tuple(result)
 
 
-def geometric_levels(*, d: int, levels: int, coarsest: int, finest: int, max_entries: int) -> tuple[Level, ...]:
-    """Levels of geometrically growing resolution that do not wrap at the border (scale = R - 1.5); a level never repeats."""
+def geometric_levels(*, d: int, levels: int, coarsest: int, finest: int, max_entries: int, taps: int = 2) -> tuple[Level, ...]:
+    """Levels of geometrically growing resolution that do not wrap at the border (scale = R - taps + 1/2); a level never repeats.
+
+    Cubic ones (taps 4) have two vertices per axis more than their `coarsest` to `finest`, for the same scales.
+    """
     ratio = (finest / coarsest) ** (1 / (levels - 1)) if levels > 1 else 1.0
     resolutions = sorted({max(2, round(coarsest * ratio**level)) for level in range(levels)})
-    return tuple(Level(r - 1.5, r, min(r**d, max_entries)) for r in resolutions)
+    return tuple(Level(r - 1.5, r + taps - 2, min((r + taps - 2) ** d, max_entries), taps) for r in resolutions)
 
 
 def vertices(axis: NDArray[np.float64], level: Level, stretch: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -89,28 +97,37 @@ def table_index(g: list[NDArray[np.int64]], level: Level) -> NDArray[np.int64]:
     return result % level.entries
 
 
+def tap_weights(w: Any, taps: int) -> list[Any]:
+    """Weights of the vertices g, g + 1, ... for w = pos - g, an array or a tensor: linear, or Keys' cubic convolution with a = -1/2."""
+    if taps == 2:
+        return [1 - w, w]
+    square = w * w
+    cube = square * w
+    return [square - 0.5 * (w + cube), 1 - 2.5 * square + 1.5 * cube, 0.5 * w + 2 * square - 1.5 * cube, 0.5 * (cube - square)]
+
+
 @dataclass(frozen=True, eq=False)
 class AxisWeights:
-    """Interpolation along one axis of a lattice: vertices [start, stop) are touched; sample i uses lower[i] and lower[i] + 1 of them."""
+    """Interpolation along one axis of a lattice: vertices [start, stop) are touched; sample i is made of those from lower[i] on."""
 
     start: int
     stop: int
     lower: NDArray[np.int64]  # (m,), relative to start
-    weight: NDArray[np.float32]  # (m,)
+    weights: NDArray[np.float32]  # (taps, m)
 
 
 def axis_weights(axis: NDArray[np.float64], level: Level, stretch: float) -> AxisWeights:
     lower, weight = vertices(axis, level, stretch)
     start = int(lower.min())
-    return AxisWeights(start, int(lower.max()) + 2, lower - start, weight)
+    return AxisWeights(start, int(lower.max()) + level.taps, lower - start, np.stack(tap_weights(weight, level.taps)))
 
 
 def interpolation_matrix(axis: AxisWeights) -> NDArray[np.float32]:
     """The same as a dense matrix (m, touched vertices)."""
     m = len(axis.lower)
     matrix = np.zeros((m, axis.stop - axis.start), dtype=np.float32)
-    matrix[np.arange(m), axis.lower] = 1 - axis.weight
-    matrix[np.arange(m), axis.lower + 1] += axis.weight
+    for tap, weight in enumerate(axis.weights):
+        matrix[np.arange(m), axis.lower + tap] = weight
     return matrix
 
 
@@ -126,15 +143,16 @@ def block_rows(axes: list[AxisWeights], level: Level) -> NDArray[np.int64] | Non
 def corners(
     points: NDArray[np.float64], level: Level, stretch: tuple[float, ...]
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
-    """Table rows (n,) and weights (n,) of the 2^d corners around points (n, d), in tiny-cuda-nn's order."""
-    d = points.shape[1]
+    """Table rows (n,) and weights (n,) of the taps^d vertices around points (n, d), in tiny-cuda-nn's order."""
+    d, taps = points.shape[1], level.taps
     pairs = [vertices(points[:, k], level, stretch[k]) for k in range(d)]
+    along = [tap_weights(weight, taps) for _, weight in pairs]
     rows, weights = [], []
-    for corner in range(1 << d):
-        up = [(corner >> (d - 1 - k)) & 1 for k in range(d)]  # bit 0 belongs to the last axis
+    for corner in range(taps**d):
+        up = [corner // taps ** (d - 1 - k) % taps for k in range(d)]  # the lowest digit belongs to the last axis
         rows.append(table_index([g + u for (g, _), u in zip(pairs, up, strict=True)], level))
         weight = np.ones(len(points), dtype=np.float32)
         for k in reversed(range(d)):
-            weight = weight * (pairs[k][1] if up[k] else 1 - pairs[k][1])
+            weight = weight * along[k][up[k]]
         weights.append(weight)
     return rows, weights

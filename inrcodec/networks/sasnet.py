@@ -194,7 +194,7 @@ def hidden_layer(ops: Any, cfg: SasnetConfig, p: Params, h: Any, masks: Any, i: 
 
 
 def macs(cfg: SasnetConfig) -> int:
-    corners = len(cfg.levels) * (cfg.grid_features << cfg.in_features)
+    corners: int = sum(cfg.grid_features * level.taps**cfg.in_features for level in cfg.levels)
     return corners + sum(param.size for param in params(cfg) if param.role == "matrix") + cfg.frequencies * cfg.in_features
 
 
