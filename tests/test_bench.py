@@ -11,15 +11,19 @@ import torch
 
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchOps
+from inrcodec.bench.base import Unusable
+from inrcodec.bench.machine import versions
+from inrcodec.bench.quality import as_type, value_psnr
+from inrcodec.bench.volume_peers import Form
 from inrcodec.coordinates import Points
 from inrcodec.fit.gradients import make_lanes
 from inrcodec.fit.quantized import flat_layout
 from inrcodec.mesh import extract
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.msa import MsaConfig
-from tools.bench_common import Results, as_type, value_psnr, versions
+from tools.bench_common import Results
 from tools.bench_finer import CONTENDERS, Contender, Samples, batch_loss
-from tools.bench_peers import Form, Unusable, best_points, peer_row
+from tools.bench_peers import best_points, peer_row
 from tools.bench_shapes import Drawn, most_faces, same_mesh, whole_grid
 from tools.bench_sound import align, resample
 from tools.bench_volumes import Volume, comparison, curves_of, spread_labels

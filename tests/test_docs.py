@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import click
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -54,6 +56,8 @@ def test_documented_options_exist() -> None:
 
     for verb, text in re.findall(r"^inrcodec (\w+) (.*)$", README, re.MULTILINE):
         command = cli.get_command(None, verb)  # type: ignore[arg-type]
+        if isinstance(command, click.Group):
+            command = command.get_command(None, text.split()[0])  # type: ignore[arg-type]
         assert command is not None
         known = {name for param in command.params for name in param.opts}
         for option in re.findall(r"(?<!\w)(--?[a-z][a-z-]*)", text):

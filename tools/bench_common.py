@@ -2,67 +2,15 @@
 
 import json
 import os
-import platform
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from inrcodec.bench.machine import machine
 from inrcodec.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-
-
-def machine() -> dict[str, Any]:
-    import torch
-
-    from inrcodec.version import VERSION
-
-    model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "inrcodec": VERSION,
-    }
-
-
-def versions(packages: Iterable[str]) -> dict[str, str | None]:
-    """The installed version of each package, None where it is absent."""
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def value_psnr(original: NDArray[Any], decoded: NDArray[Any]) -> float | None:
-    """PSNR in dB with the range of the original's values as peak, of values rounded to its type; None for an exact copy.
-
-    Values that are not finite in the original do not count.
-    """
-    known = np.isfinite(original)
-    truth = original[known].astype(np.float64)
-    error = float(np.mean((as_type(decoded, original.dtype)[known].astype(np.float64) - truth) ** 2))
-    return None if error == 0 else float(10 * np.log10(np.ptp(truth) ** 2 / error))
-
-
-def as_type(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values as `dtype`: rounded and clipped to its range where it is of integers."""
-    if dtype.kind not in "iu" or values.dtype == dtype:
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
 
 
 @dataclass(eq=False)
@@ -116,8 +64,3 @@ class Results:
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path, (json.dumps(self.content, indent=1) + "\n").encode())
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []

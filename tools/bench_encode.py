@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench_common import DATA, RESULTS, machine
+from inrcodec.bench.machine import machine
+from tools.bench_common import DATA, RESULTS
 
 OUT = RESULTS / "encode_cpu.json"
 

@@ -1,4 +1,4 @@
-"""Error-bounded compressors of volumes beside which the codec is measured: SZ3, ZFP, TTHRESH, SPERR.
+"""Error-bounded compressors of volumes beside which the codec is measured: SZ3 and ZFP (inrcodec.bench), TTHRESH, SPERR.
 
 Each is tried in every form that may serve it (type of the samples, predictor, mode), and for a byte budget the best of all counts.
 """
@@ -16,36 +16,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tools.bench_common import Results, value_psnr, versions
+from inrcodec.bench.base import Array, Unusable
+from inrcodec.bench.machine import versions
+from inrcodec.bench.quality import value_psnr
+from inrcodec.bench.volume_peers import Form, ladder, of_shape, sz3_forms, zfp_forms
+from tools.bench_common import Results
 from tools.bench_volumes import RATIOS, VOLUMES, Volume, load_volume
 
 CODECS = ("sz3", "zfp", "tthresh", "sperr")
 PACKAGES = ("pysz", "zfpy", "numcodecs-wasm-tthresh", "numcodecs-wasm-sperr")
 CLOSE = 0.99  # of a budget: as good as full
-
-Array = NDArray[Any]
-
-
-class Unusable(Exception):
-    """A compressor cannot decode what it has written."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way to use a compressor. A larger parameter is a coarser result; `ladder` goes from fine to coarse.
-
-    refine   encodings per budget beside the ladder's, 0 where parameters between those of the ladder mean nothing
-    checked  how many of the finest that fit a budget are decoded to find the best: more than one where the error is not monotone
-    """
-
-    name: str
-    ladder: tuple[float, ...]
-    encode: Callable[[float], bytes]
-    decode: Callable[[bytes], Array]
-    refine: int = 8
-    checked: int = 1
 
 
 @dataclass(frozen=True)
@@ -119,85 +100,7 @@ def _approach(size: Callable[[float], int], known: Callable[[], Any], budget: in
 
 def forms_of(codec: str, values: Array) -> list[Form]:
     """The forms of a compressor for a volume (z, y, x)."""
-    return {"sz3": _sz3, "zfp": _zfp, "tthresh": _tthresh, "sperr": _sperr}[codec](values)
-
-
-def _sz3(values: Array) -> list[Form]:
-    from pysz import sz, szAlgorithm, szConfig, szErrorBoundMode
-
-    def form(dtype: str, algorithm: str, order: tuple[int, ...]) -> Form:
-        samples = np.ascontiguousarray(values.transpose(order), dtype=dtype)
-
-        def encode(bound: float) -> bytes:
-            config = szConfig()
-            config.errorBoundMode = szErrorBoundMode.ABS
-            config.absErrorBound = bound
-            config.cmprAlgo = getattr(szAlgorithm, algorithm)
-            return bytes(sz.compress(samples, config)[0])
-
-        def decode(stream: bytes) -> Array:
-            decoded = sz.decompress(np.frombuffer(stream, np.uint8).copy(), samples.dtype, samples.shape)[0]
-            return _of_shape(decoded.transpose(np.argsort(order)), values)
-
-        axes = "".join("zyx"[axis] for axis in order)
-        return Form(f"{dtype} {algorithm} abs {axes}", _ladder(values, 2e-3, 0.5, 12), encode, decode, checked=3)
-
-    # It predicts along one axis after the other. Its predictors without interpolation need twice the bytes at these ratios.
-    orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
-    result = [form("float32", "INTERP_LORENZO", order) for order in orders] + [form("float32", "INTERP", orders[0])]
-    return [*result, form("int32", "INTERP_LORENZO", orders[0])] if values.dtype.kind in "iu" else result
-
-
-def _zfp(values: Array) -> list[Form]:
-    precisions = tuple(-float(bits) for bits in range(16, 0, -1))
-    middle = (float(values.max()) + float(values.min())) / 2
-    result = [*_zfp_floats(values, 0.0, precisions), *_zfp_floats(values, middle, precisions)]
-    if values.dtype.kind not in "iu":
-        return result
-    return [*result, *_zfp_integers(values, int(np.ceil(middle)), precisions), *_zfp_integers(values, int(values.min()), precisions)]
-
-
-def _zfp_floats(values: Array, zero: float, precisions: tuple[float, ...]) -> list[Form]:
-    """Samples less `zero`, which takes four bytes where it is not 0."""
-    import zfpy
-
-    samples = np.ascontiguousarray(values.astype(np.float64) - zero, dtype="float32")
-    extra = b"zero" if zero else b""
-
-    def decode(stream: bytes) -> Array:
-        return _of_shape(zfpy.decompress_numpy(stream[: len(stream) - len(extra)]) + zero, values)
-
-    name = f"float32 around {zero:g}"
-    bounds = _ladder(values, 1e-4, 64.0, 30)
-    return [
-        Form(f"{name} tolerance", bounds, lambda bound: bytes(zfpy.compress_numpy(samples, tolerance=bound)) + extra, decode, checked=3),
-        Form(
-            f"{name} precision",
-            precisions,
-            lambda bits: bytes(zfpy.compress_numpy(samples, precision=int(-bits))) + extra,
-            decode,
-            refine=0,
-        ),
-    ]
-
-
-def _zfp_integers(values: Array, zero: int, precisions: tuple[float, ...]) -> list[Form]:
-    """Integers shifted so that `zero` is 0 and spread over the 31 bits that zfp works with."""
-    import zfpy
-
-    largest = max(int(values.max()) - zero, zero - 1 - int(values.min()))
-    shift = 30 - largest.bit_length()
-    spread = np.ascontiguousarray((values.astype(np.int32) - zero) << shift)
-
-    def decode(stream: bytes) -> Array:
-        return _of_shape(zfpy.decompress_numpy(stream) / 2.0**shift + zero, values)
-
-    name = f"int32 around {zero}"
-    rates = tuple(-bits / 64 for bits in range(64, 0, -2))
-    return [
-        Form(f"{name} precision", precisions, lambda bits: bytes(zfpy.compress_numpy(spread, precision=int(-bits))), decode, refine=0),
-        Form(f"{name} rate", rates, lambda rate: bytes(zfpy.compress_numpy(spread, rate=-rate)), decode, refine=0),
-    ]
+    return {"sz3": sz3_forms, "zfp": zfp_forms, "tthresh": _tthresh, "sperr": _sperr}[codec](values)
 
 
 def _tthresh(values: Array) -> list[Form]:
@@ -258,25 +161,14 @@ def _sperr(values: Array) -> list[Form]:
             return bytes(np.asarray(Sperr(**options(parameter)).encode(samples)))
 
         def decode(stream: bytes) -> Array:
-            return _of_shape(np.asarray(Sperr(mode="psnr", psnr=40.0).decode(np.frombuffer(stream, np.uint8))), values)
+            return of_shape(np.asarray(Sperr(mode="psnr", psnr=40.0).decode(np.frombuffer(stream, np.uint8))), values)
 
         return Form(name, ladder, encode, decode, checked=2)
 
     return [
-        form("float32 q", _ladder(values, 2e-3, 8.0, 10), lambda step: {"mode": "q", "q": step}),
+        form("float32 q", ladder(values, 2e-3, 8.0, 10), lambda step: {"mode": "q", "q": step}),
         form("float32 bpp", tuple(np.geomspace(2.0, 2e5, 8).tolist()), lambda inverse: {"mode": "bpp", "bpp": 1 / inverse}),
     ]
-
-
-def _ladder(values: Array, low: float, high: float, n: int) -> tuple[float, ...]:
-    """n error bounds from `low` to `high` times the range of the values."""
-    return tuple((np.geomspace(low, high, n) * float(np.ptp(values))).tolist())
-
-
-def _of_shape(decoded: Array, values: Array) -> Array:
-    if decoded.shape != values.shape:
-        raise ValueError(f"decoded: expected shape {values.shape}, got {decoded.shape}")
-    return decoded
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.bench_common import DATA, Results, versions
+from inrcodec.bench.machine import versions
+from tools.bench_common import DATA, Results
 
 MESHES = ("armadillo", "rocker-arm", "fandisk")
 BUDGETS = (50_000, 100_000, 150_000)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.bench_common import DATA, Results, versions
+from inrcodec.bench.machine import versions
+from tools.bench_common import DATA, Results
 
 SOUND = "audio/gt_bach.wav"
 SIZES = (24_000, 48_000)  # bytes: 27 and 55 kbit/s of seven seconds

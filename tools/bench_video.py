@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.bench_common import DATA, Results, value_psnr, versions
+from inrcodec.bench.machine import versions
+from inrcodec.bench.quality import value_psnr
+from tools.bench_common import DATA, Results
 
 VIDEO = "video/bigbuckbunny.mp4"
 FRAMES, HEIGHT, WIDTH, RATE = 16, 180, 320, 25

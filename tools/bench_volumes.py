@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.bench_common import DATA, RESULTS, Results, value_psnr
+from inrcodec.bench.quality import value_psnr
+from tools.bench_common import DATA, RESULTS, Results
 
 VOLUMES = {
     "hdz2000": "volume/hdz2000_128x128x128_uint8.raw",

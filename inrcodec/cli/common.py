@@ -87,6 +87,17 @@ def parse_size(text: str | None) -> int | None:
         raise UsageError(f"--size: expected a number of bytes such as 51200, 50k or 1.5M, got {text!r}") from error
 
 
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    """The values of --set by name."""
+    result = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--set: expected KEY=VALUE, got {pair!r}")
+        result[key] = value
+    return result
+
+
 class ProgressLine:
     """Progress on stderr: one line that is rewritten on a terminal, a line every ten seconds elsewhere if asked for."""
 

@@ -14,6 +14,7 @@ from inrcodec.cli.common import (
     ProgressLine,
     check_output,
     human_bytes,
+    parse_settings,
     parse_size,
     read_source,
     write_output,
@@ -129,7 +130,7 @@ def command(
             effort=effort,
             preset=preset,
             arch=arch,
-            settings=_settings(settings),
+            settings=parse_settings(settings),
             device=device,
             protocol=protocol,
             sign=sign,
@@ -185,16 +186,6 @@ def _derived(name: str) -> str:
     if name == "-":
         raise UsageError("-o: expected an output name when the input is stdin")
     return str(Path(name).with_suffix(".inr"))
-
-
-def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
-    result = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise UsageError(f"--set: expected KEY=VALUE, got {pair!r}")
-        result[key] = value
-    return result
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
