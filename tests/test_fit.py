@@ -11,6 +11,7 @@ import torch
 
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchOps
+from inrcodec.context import ContextNet, pack_net
 from inrcodec.coordinates import Points
 from inrcodec.errors import InputError, InrError, Interrupted, UsageError
 from inrcodec.fit.data import TrainingData, training_data
@@ -40,15 +41,22 @@ def data(stride: int = 2) -> TrainingData:
     return training_data(smooth_picture(24, 31), None, [(-1, 1)] * 2, stride=stride, device=CPU)
 
 
-def run(**options: object) -> Fitted:
+def run(features: int = 0, **options: object) -> Fitted:
+    """A fit, with a context network of so many hidden features."""
     chosen: dict = {"seed": 0, "device": CPU, **options}
-    return fit(data(), plan(), RunOptions(**chosen))
+    return fit(data(), plan(context_features=features), RunOptions(**chosen))
 
 
 def same(a: Fitted, b: Fitted) -> bool:
-    return all(a.values[n].tobytes() == b.values[n].tobytes() for n in a.values) and all(
-        a.steps[n].tobytes() == b.steps[n].tobytes() for n in a.steps
+    return (
+        all(a.values[n].tobytes() == b.values[n].tobytes() for n in a.values)
+        and all(a.steps[n].tobytes() == b.steps[n].tobytes() for n in a.steps)
+        and same_contexts(a.contexts, b.contexts)
     )
+
+
+def same_contexts(a: ContextNet | None, b: ContextNet | None) -> bool:
+    return a is b if a is None or b is None else pack_net(a) == pack_net(b)
 
 
 def test_rate_is_the_entropy_of_the_discretised_laplace_and_its_gradients_are_right() -> None:
@@ -126,13 +134,15 @@ def interrupting(after: int, path: Path, **options: object) -> Fitted:
     return run(checkpoint=path, checkpoint_key="k", stop=stop, **options)
 
 
-@pytest.mark.parametrize("after", [7, 33, 55])
-def test_interrupted_and_resumed_is_the_same_run(after: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("after", "features"), [(7, 0), (7, 4), (33, 0), (33, 4), (55, 0), (58, 4)])
+def test_interrupted_and_resumed_is_the_same_run(after: int, features: int, tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
     with pytest.raises(Interrupted, match=f"interrupted at step {after}"):
-        interrupting(after, path)
+        interrupting(after, path, features=features)
     assert [p.name for p in tmp_path.iterdir()] == ["run.ckpt"]
-    assert same(run(checkpoint=path, checkpoint_key="k", resume=True), run())
+    found = run(features, checkpoint=path, checkpoint_key="k", resume=True)
+    assert same(found, run(features))
+    assert (found.contexts is None) == (features == 0)
 
 
 def test_interrupt_can_keep_the_best_so_far(tmp_path: Path) -> None:

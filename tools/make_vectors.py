@@ -62,7 +62,11 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("sasnet.1-hashed", codes(rgb, 8), {"settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
         ("sasnet.1-row", codes(waves(1, 40, 3), 8), fitted),
         ("sasnet.2-rgb", codes(rgb, 8), {"arch": "sasnet.2", **fitted}),
-        ("sasnet.2-context", codes(waves(64, 72, 3), 8), {"arch": "sasnet.2", "settings": {"steps": 300, "context_features": 4, "rate_every": 2}}),
+        (
+            "sasnet.2-context",
+            codes(waves(64, 72, 3), 8),
+            {"arch": "sasnet.2", "settings": {"steps": 300, "context_features": 4, "rate_every": 2}},
+        ),
         ("sasnet.2-cubic", codes(rgb, 8), {"arch": "sasnet.2", "settings": {"steps": 400, "taps": 4}}),
         ("siren.1-rgb", codes(rgb, 8), {"arch": "siren.1", **fitted}),
         ("msa.1-rgb", codes(rgb, 8), {"arch": "msa.1", **fitted}),

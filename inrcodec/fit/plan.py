@@ -28,6 +28,8 @@ class Schedule:
     final_rate: float = 0.02  # learning rates end at this fraction, by a cosine
     context_features: int = 0  # hidden width of the context network of dense tables; 0 codes them without
     context_learning_rate: float = 2e-2
+    size_margin: float = 0.95  # of a size target, aimed at until values are rounded
+    rounded_push: float = 0.4  # added to the logarithm of lam then: rounded values come back more easily than noisy ones
     table_step: float = 0.3  # first quantization step over mean size, tables
     matrix_step: float = 0.05  # and everything else
     embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest

@@ -23,9 +23,10 @@ from inrcodec.fit.data import Data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
-from inrcodec.fit.plan import Plan, Schedule
+from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
+from inrcodec.fit.steering import steer, wanted_distortion
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -33,22 +34,8 @@ from inrcodec.weights import contextual_tables, pack
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
-STEERING = 40  # how fast lam follows a PSNR target, per run
-PSNR_MARGIN = 0.5  # dB aimed above a target: the moving average lags, and the last rounding costs a little
-SIZE_MARGIN = 0.95  # of a size target, aimed at until values are rounded: then they grow
-ROUNDED_MARGIN = 0.993  # and from then on
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
 ROUNDED_EVERY = 0.015  # the same once values are rounded, when what fits is kept
-DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
-RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
-PUSH = 8.0  # lam grows with the size over the one wanted to this power
-MOST_PUSH = 2.3  # in logarithms
-PULL = 100.0  # how fast lam follows the size beyond that, per run
-ROUNDED_PULL = 150.0  # the same once values are rounded
-MOST_PULL = 1 / 16  # per step: values move no faster
-MOST_ERROR, MOST_GATHERED = 0.25, 4.0  # so that what cannot be followed is not made up for later
-ROUNDED_PUSH = 0.4  # added then: rounded values come back more easily than noisy ones
-LAMS = (1e-9, 1.0)
 SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
@@ -138,7 +125,7 @@ def _run(
             state.contexts = _contexts(layout, plan, options.seed)
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
-            _snap_steps(state)
+            _snap_steps(state, schedule.rounded_push)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 
         residual = step_size = None
@@ -165,7 +152,7 @@ def _run(
         if not _watch(state, layout, schedule, distortion, variance, fraction):
             continue
         if plan.target.size is None and (rounding or (plan.target.lam == 0 and fraction >= schedule.round_from)):
-            _keep_best(state, distortion, data.samples, len(data.phase_indices()))
+            _keep_best(state, distortion, plan.target, data.samples, len(data.phase_indices()))
         now = time.monotonic()
         if options.progress is not None and now - reported >= REPORT_SECONDS:
             reported = now
@@ -208,7 +195,7 @@ def _apply_rate(
 ) -> None:
     """Add the rate's gradients, move steps and scales, and steer lam towards a target."""
     assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
-    schedule, target = plan.schedule, plan.target
+    schedule = plan.schedule
     weight = state.lam / data.samples
     contexts = state.contexts
     if contexts is None:
@@ -231,38 +218,10 @@ def _apply_rate(
         # Rounded values seem to need fewer bits than noisy ones; the packed size is the same.
         state.correction = 1.0 if state.bits is None else (state.bits - other) / (float(r.bits) + overhead)
     state.bits = state.correction * (float(r.bits) + overhead) + other
-    if target.size is not None:
-        _steer_to_size(state, plan, data, options.other_bytes, fraction)
-    elif target.psnr is not None and state.distortion:
-        error = math.log(10 ** (-(target.psnr + PSNR_MARGIN) / 10) / state.distortion)
-        gain = min(0.5, STEERING * schedule.rate_every / schedule.steps)
-        state.lam = min(LAMS[1], max(LAMS[0], state.lam * math.exp(gain * max(-1.0, min(1.0, error)))))
+    steer(state, plan, data.samples, options.other_bytes, fraction)
 
 
-def _steer_to_size(state: State, plan: Plan, data: Data, other_bytes: int, fraction: float) -> None:
-    """lam is what the distortion asks for at the size wanted, more where the file is larger, and more the longer it is.
-
-    The size wanted comes down to that of the target step by step: what was cut away in haste does not grow again.
-    """
-    schedule, size = plan.schedule, plan.target.size
-    assert size is not None and state.bits is not None
-    if not state.distortion:
-        return
-    error = math.log(state.bits / (8.0 * (ROUNDED_MARGIN if state.snapped else SIZE_MARGIN) * size))
-    if state.excess is None:
-        state.excess = error
-    descended = (fraction - schedule.rate_from) / max(1e-9, DESCENT * (schedule.round_from - schedule.rate_from))
-    error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
-    if descended >= 1:
-        rate_of_pull = min(MOST_PULL, (ROUNDED_PULL if state.snapped else PULL) / schedule.steps)
-        gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * schedule.rate_every
-        state.pull = max(-MOST_GATHERED, min(MOST_GATHERED, gathered))
-    push = max(-MOST_PUSH, min(MOST_PUSH, PUSH * error))
-    wanted = max(8.0, 8.0 * (size - other_bytes))
-    state.lam = min(LAMS[1], max(LAMS[0], RATE_SLOPE * state.distortion * data.samples / wanted * math.exp(push + state.pull)))
-
-
-def _snap_steps(state: State) -> None:
+def _snap_steps(state: State, rounded_push: float) -> None:
     """From here on values are rounded as the file rounds them: steps are those it can hold, and stay."""
     assert state.log_step is not None
     codes = nearest_step_codes(torch.exp(state.log_step).cpu().numpy())
@@ -270,7 +229,7 @@ def _snap_steps(state: State) -> None:
     state.log_step.grad = None
     state.snapped = True
     state.correction = None
-    state.pull += ROUNDED_PUSH
+    state.pull += rounded_push
 
 
 def _compare_with_packed(
@@ -322,12 +281,16 @@ def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: flo
     return False
 
 
-def _keep_best(state: State, distortion: float, samples: int, phases: int) -> None:
+def _keep_best(state: State, distortion: float, target: Target, samples: int, phases: int) -> None:
     """After each cycle over all phases (every sample seen once) compare the loss with the best one."""
     state.cycle_loss.append(distortion)
     if len(state.cycle_loss) < phases:
         return
-    loss = sum(state.cycle_loss) / phases + state.lam * (state.bits or 0.0) / samples
+    average, bits = sum(state.cycle_loss) / phases, state.bits or 0.0
+    loss = average + state.lam * bits / samples
+    if target.psnr is not None:
+        # Of what is good enough the smallest, else the best.
+        loss = bits / samples if average <= wanted_distortion(target.psnr) else 1e6 * (1 + average)
     state.cycle_loss.clear()
     if state.best is None or loss < state.best.loss:
         state.best = state.snapshot(loss)

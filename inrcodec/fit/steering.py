@@ -1,0 +1,85 @@
+"""The weight of the rate, lam, followed step by step towards a size or a PSNR.
+
+A guess from what is wanted, more or less by how far off the run is now, and more or less the longer it is.
+"""
+
+import math
+
+from inrcodec.fit.plan import Plan
+from inrcodec.fit.state import State
+
+LAMS = (1e-9, 1.0)
+ROUNDED_MARGIN = 0.993  # of a size target, aimed at once values are rounded; before, Schedule.size_margin
+DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
+RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
+PUSH = 8.0  # lam grows with the size over the one wanted to this power
+MOST_PUSH = 2.3  # in logarithms
+PULL = 100.0  # how fast lam follows the size beyond that, per run
+ROUNDED_PULL = 150.0  # the same once values are rounded
+MOST_PULL = 1 / 16  # per step: values move no faster
+MOST_ERROR, MOST_GATHERED = 0.25, 4.0  # so that what cannot be followed is not made up for later
+DISTORTION_SLOPE = 1.5  # lam is about this many times the distortion where tables are most of the file
+PSNR_MARGIN = 0.1  # dB above a target, aimed at once values are rounded
+NOISE_LOSS = 0.25  # dB that uniform noise costs more than rounding
+PSNR_PUSH = 3.0  # lam falls with the distortion over the one wanted to this power
+
+
+def wanted_distortion(psnr: float) -> float:
+    """Mean squared error that surely reaches a PSNR, up to what 8-bit codes and the last samples change."""
+    return float(10 ** (-(psnr + 0.03) / 10))
+
+
+def steer(state: State, plan: Plan, samples: int, other_bytes: int, fraction: float) -> None:
+    """Set state.lam for the next steps; `samples` are the signal's, `other_bytes` those of the file beside its tensors."""
+    if not state.distortion:
+        return
+    if plan.target.size is not None:
+        lam = _for_size(state, plan, plan.target.size, samples, other_bytes, fraction)
+    elif plan.target.psnr is not None:
+        lam = _for_psnr(state, plan, plan.target.psnr, fraction)
+    else:
+        return
+    state.lam = min(LAMS[1], max(LAMS[0], lam))
+
+
+def _for_size(state: State, plan: Plan, size: int, samples: int, other_bytes: int, fraction: float) -> float:
+    """What the distortion asks for at the size wanted, more where the file is larger, and more the longer it is.
+
+    The size wanted comes down to that of the target step by step: what was cut away in haste does not grow again.
+    """
+    schedule = plan.schedule
+    assert state.bits is not None and state.distortion is not None
+    error = math.log(state.bits / (8.0 * (ROUNDED_MARGIN if state.snapped else schedule.size_margin) * size))
+    if state.excess is None:
+        state.excess = error
+    descended = _descended(plan, fraction)
+    error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
+    if descended >= 1:
+        _gather(state, plan, error)
+    push = max(-MOST_PUSH, min(MOST_PUSH, PUSH * error))
+    wanted = max(8.0, 8.0 * (size - other_bytes))
+    return RATE_SLOPE * state.distortion * samples / wanted * math.exp(push + state.pull)
+
+
+def _for_psnr(state: State, plan: Plan, psnr: float, fraction: float) -> float:
+    """What the distortion wanted asks for, less where there is more of it, and less the longer there is."""
+    assert state.distortion is not None
+    wanted = 10 ** (-(psnr + (PSNR_MARGIN if state.snapped else -NOISE_LOSS)) / 10)
+    error = max(-1.0, min(1.0, math.log(wanted / state.distortion)))
+    if _descended(plan, fraction) >= 1:
+        _gather(state, plan, error)
+    push = max(-MOST_PUSH, min(MOST_PUSH, PSNR_PUSH * error))
+    return DISTORTION_SLOPE * wanted * math.exp(push + state.pull)
+
+
+def _descended(plan: Plan, fraction: float) -> float:
+    """How much of the descent is over: 1 at its end."""
+    schedule = plan.schedule
+    return (fraction - schedule.rate_from) / max(1e-9, DESCENT * (schedule.round_from - schedule.rate_from))
+
+
+def _gather(state: State, plan: Plan, error: float) -> None:
+    schedule = plan.schedule
+    rate_of_pull = min(MOST_PULL, (ROUNDED_PULL if state.snapped else PULL) / schedule.steps)
+    gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * schedule.rate_every
+    state.pull = max(-MOST_GATHERED, min(MOST_GATHERED, gathered))
