@@ -6,7 +6,7 @@ IMG ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-signals format clean
+.PHONY: help demo test test-slow check bench bench-signals bench-rd format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ bench: $(VENV)/.ready  ## measure encode, decode and step cost into tools/result
 bench-signals: $(VENV)/.ready  ## measure volumes, shapes, sound and video beside other codecs into tools/results/ (hours; ONLY=sections)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/python -m tools.bench_signals --resume $(if $(ONLY),--only $(ONLY))
+
+bench-rd: $(VENV)/.ready  ## rate-distortion curves of the folder IMG beside other codecs into build/rd/, and what each ingredient is worth (hours)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/inrcodec bench rd "$(IMG)" -o build/rd --crop 512x512 --bpp 0.5,1,2,3 --published kodak --resume
+	$(BIN)/python -m tools.bench_ablation --resume
 
 format: $(VENV)/.ready  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

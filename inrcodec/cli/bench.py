@@ -33,7 +33,7 @@ def command() -> None:
 @click.option("--ratio", metavar="LIST", help="Of volumes our files: at least these times smaller than raw. Default: 100,300,1000.")
 @click.option("--quality", metavar="LIST", help="Our files at these qualities, 0..100.")
 @click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
-@click.option("--arch", help="Network: sasnet.1 (default), sasnet.2, msa.1, siren.1.")
+@click.option("--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of our fits.")
 @click.option("--published", type=click.Choice(["kodak"]), help="Draw published mean curves of other codecs of this family beside ours.")

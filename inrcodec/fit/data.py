@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.coordinates import Lattice, sample_centres, strided
+from inrcodec.fit.between import doubled
 from inrcodec.ops import Coordinates
 
 Tensor = torch.Tensor
@@ -78,6 +79,10 @@ class Data(Protocol):
         """The batch of a phase, in step number `step`: the same whenever it is asked for."""
         ...
 
+    def between(self, step: int) -> Batch | None:
+        """A batch of what is wanted between the samples, in step number `step`; None if nothing is."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -117,6 +122,7 @@ class TrainingData:
     phases: tuple[tuple[NDArray[np.float64], ...], ...]  # per axis, per phase
     rows: tuple[tuple[Rows, ...], ...]  # first axis: per phase, per part
     shows_psnr: bool = True
+    finer: "TrainingData | None" = None  # what lies between the samples
 
     @property
     def samples(self) -> int:
@@ -150,6 +156,13 @@ class TrainingData:
         targets = self.targets[index].reshape(c, -1).contiguous()
         return Batch(targets, weights, tuple(parts), targets.numel())
 
+    def between(self, step: int) -> Batch | None:
+        if self.finer is None:
+            return None
+        phases = self.finer.phase_indices()
+        # A stride that has no factor in common with their number sees all of them, neighbours far apart.
+        return self.finer.batch(phases[step * 37 % len(phases)])
+
 
 def training_data(
     values: NDArray[np.float32],
@@ -159,17 +172,21 @@ def training_data(
     stride: int,
     device: torch.device,
     parts: int = 1,
+    smooth: bool = False,
+    offset: NDArray[np.float64] | None = None,
 ) -> TrainingData:
-    """Data of `values` (*axes, c) in [0, 1], a batch in `parts` at most; the mean of every channel goes into the offset."""
+    """Data of `values` (*axes, c) in [0, 1], a batch in `parts` at most; the mean of every channel goes into the offset, if none is given.
+
+    smooth: with batches between the samples.
+    """
     shape = values.shape[:-1]
     axes = tuple(range(len(shape)))
-    offset = (
-        np.average(values, axis=axes, weights=weights)
-        if weights is not None and weights.any()
-        else values.mean(axis=axes, dtype=np.float64)
-    )
-    # A float64 with few digits: the same number in every engine's arithmetic.
-    offset = np.round(np.asarray(offset, dtype=np.float64) * 65536) / 65536
+    if offset is None:
+        weighted = weights is not None and weights.any()
+        mean_values = np.average(values, axis=axes, weights=weights) if weighted else values.mean(axis=axes, dtype=np.float64)
+        # A float64 with few digits: the same number in every engine's arithmetic.
+        offset = np.round(np.asarray(mean_values, dtype=np.float64) * 65536) / 65536
+    finer = training_data(doubled(values), None, bounds, stride=2 * stride, device=device, parts=parts, offset=offset) if smooth else None
     scale = 0.5
     targets = np.moveaxis((values - offset.astype(np.float32)) / np.float32(scale), -1, 0)
     steps = tuple(max(1, min(stride, m)) for m in shape)
@@ -195,6 +212,7 @@ def training_data(
         stride=steps,
         phases=phases,
         rows=first,
+        finer=finer,
     )
 
 

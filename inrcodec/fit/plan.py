@@ -34,12 +34,14 @@ class Schedule:
     matrix_step: float = 0.05  # and everything else
     embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest
     constant_is_divergence: bool = True  # early in the fit, a distortion like that of a constant
+    between_every: int = 0  # every so many steps the batch lies between the samples, to keep the function smooth there; 0: never
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
 
     def __post_init__(self) -> None:
         for name in ("steps", "stride", "rate_every", "warmup"):
             check_counts(self, name, 1, 1_000_000_000)
         check_finite(self, "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
+        check_counts(self, "between_every", 0, 1_000_000_000)
         for name in ("rate_from", "round_from", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")

@@ -73,6 +73,10 @@ class PointPool:
         targets, weights = (t[:, chosen].contiguous() for t in (self.targets, self.weights))
         return Batch(targets, weights, point_parts(self.coords[chosen], self.parts), targets.numel())
 
+    def between(self, step: int) -> None:
+        """Points are everywhere."""
+        return
+
 
 @dataclass(frozen=True, eq=False)
 class FinerPoints:
@@ -101,6 +105,10 @@ class FinerPoints:
         points, targets, weights = self.signal.sampler.finer_batch(np.random.default_rng([self.seed, 2, step]), self.size)
         parts = point_parts(self.signal.coordinates(points), self.parts)
         return Batch(_row(targets, self.device), _row(weights, self.device), parts, len(targets))
+
+    def between(self, step: int) -> None:
+        """Points are everywhere."""
+        return
 
 
 def training_points(signal: ShapeSignal, sampling: Sampling, *, seed: int, device: torch.device, parts: int) -> PointPool | FinerPoints:

@@ -1,5 +1,6 @@
 """What differs between kinds of signals in a fit: the plan and the data. Samples lie on a lattice, a shape is known at points."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from inrcodec.fit.windowed import windowed_data
 from inrcodec.networks.sasnet import SasnetConfig
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal
+
+MOST_SMOOTHED = 1 << 22  # samples of a signal that is held a second time, finer
 
 
 def plan_of(signal: Signal | ShapeSignal, request: Request) -> Plan:
@@ -41,7 +44,8 @@ def data_of(
         assert plan.sampling is not None
         return training_points(signal, plan.sampling, seed=seed, device=device, parts=parts), (0.5,)
     bounds = [(axis.lo, axis.hi) for axis in signal.axes]
-    data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts)
+    smooth = plan.schedule.between_every > 0 and signal.weights is None and math.prod(axis.n for axis in signal.axes) <= MOST_SMOOTHED
+    data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts, smooth=smooth)
     if plan.windows is None:
         return data, data.offset
     windows = replace(plan.windows, lo=signal.axes[0].lo, hi=signal.axes[0].hi)

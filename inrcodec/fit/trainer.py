@@ -135,7 +135,8 @@ def _run(
             step_size = torch.exp(state.log_step)
             residual = quantize_flat(layout, state.values, step_size, None if rounding else state.generator)
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
-        batch = data.batch(_next_phase(state, data), state.step)
+        aside = data.between(state.step) if schedule.between_every and state.step % schedule.between_every == 0 else None
+        batch = aside or data.batch(_next_phase(state, data), state.step)
         distortion = batch_gradients(
             lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
         )
@@ -149,6 +150,8 @@ def _run(
 
         state.step += 1
         state.elapsed = time.monotonic() - begin
+        if aside is not None:
+            continue
         if not _watch(state, layout, schedule, distortion, variance, fraction):
             continue
         if plan.target.size is None and (rounding or (plan.target.lam == 0 and fraction >= schedule.round_from)):
