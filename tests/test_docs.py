@@ -25,6 +25,29 @@ def test_figures_come_from_the_results() -> None:
     assert not all(figure in README for figure in expected_figures(results))
 
 
+def expected_photograph_figures(results: dict) -> list[str]:
+    figures = []
+    for rate in ("0.5", "1", "2", "3"):
+        ours = [row for row in results["rows"] if row["codec"] == "inrcodec" and row["parameter"] == f"bpp={rate}"]
+        bpp, psnr = (sum(row[key] for row in ours) / len(ours) for key in ("bpp", "psnr"))
+        figures.append(f"| {bpp:.3f} | {psnr:.2f} dB |")
+        found = [row["peers"] for row in results["distances"] if row["parameter"] == f"bpp={rate}"]
+        for peer in ("jpeg", "jxl", "webp", "avif"):
+            known = [peers[peer]["distance_db"] for peers in found if peers[peer]["distance_db"] is not None]
+            figures.append(f"{sum(known) / len(known):+.2f} dB" + ("" if len(known) == len(found) else f" ({len(known)})"))
+    means = results["bd"]["mean"]
+    return [*figures, *(f"{means[peer]['bd_rate_percent']['value']:+.0f} % of" for peer in ("jpeg", "jxl", "webp", "avif"))]
+
+
+def test_figures_of_photographs_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "rd_kodak.json").read_text())
+    text = " ".join(README.split())
+    figures = expected_photograph_figures(results)
+    assert all(figure in text for figure in figures), figures
+    results["rows"][0]["psnr"] += 1
+    assert not all(figure in text for figure in expected_photograph_figures(results))
+
+
 def expected_signal_figures(results: dict) -> list[str]:
     shapes = {row["key"]: row for row in results["shapes"]["rows"]}
     chosen = [shapes[f"{name}/inrcodec/50000"] for name in ("armadillo", "rocker-arm", "fandisk")]
