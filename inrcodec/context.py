@@ -67,9 +67,9 @@ def neighbours(d: int) -> tuple[tuple[int, ...], ...]:
 
 
 def contextual_levels(levels: tuple[Level, ...], d: int) -> int:
-    """How many levels, from the first on, are dense with one row per vertex."""
+    """How many levels, from the first on, are dense with one row per vertex and two vertices per axis or more."""
     count = 0
-    while count < len(levels) and levels[count].entries == levels[count].resolution ** d:
+    while count < len(levels) and levels[count].resolution > 1 and levels[count].entries == levels[count].resolution ** d:
         count += 1
     return count if d in (2, 3) else 0
 
@@ -93,7 +93,7 @@ def compressed(values: Integers) -> Integers:
 
 def parents(resolution: int, parent: int) -> Integers:
     """The nearest vertex of a level of `parent` vertices for each of `resolution`, along one axis: (resolution,)."""
-    return (2 * np.arange(resolution) * (parent - 1) + resolution - 1) // (2 * max(1, resolution - 1))
+    return (2 * np.arange(resolution) * (parent - 1) + resolution - 1) // (2 * (resolution - 1))
 
 
 @cache

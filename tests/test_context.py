@@ -337,6 +337,17 @@ def test_a_context_network_without_dense_levels_is_corrupt() -> None:
         unpack(container_of(config, entries, whole.data + described))
 
 
+def test_which_levels_have_contexts() -> None:
+    def count(d: int, *levels: Level) -> int:
+        return context.contextual_levels(levels, d)
+
+    dense, single, hashed, padded = Level(2.5, 4, 16), Level(0.5, 1, 1), Level(6.5, 8, 32), Level(2.5, 4, 17)
+    assert count(2, dense, dense) == 2
+    assert count(2, dense, hashed, dense) == count(2, dense, padded, dense) == count(2, dense, single) == 1
+    assert count(2, single, dense) == count(1, Level(2.5, 4, 4)) == count(3, dense) == 0
+    assert count(3, Level(2.5, 4, 64)) == 1
+
+
 def test_a_context_network_is_no_tensor_of_the_network() -> None:
     config = dense_config(2)
     whole = packed(config, None)
