@@ -18,7 +18,7 @@ from inrcodec.errors import UsageError, VerificationFailed
 from inrcodec.files import write_atomic
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.progress import Progress, ProgressCallback
-from inrcodec.quality import Measured, check_stated, measure, metric_rows, placeholder
+from inrcodec.quality import Measured, check_stated, figures_like, measure, metric_rows
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal, protocol_of
@@ -176,7 +176,7 @@ def encode(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=fit_key(signal, asdict(request), seed),
             initial=initial_of(signal, plan),
-            other_bytes=bytes_beside_payloads(plan, head, masks, (*ancillary, metric_rows(placeholder(signal), signal))),
+            other_bytes=bytes_beside_payloads(plan, head, masks, (*ancillary, metric_rows(figures_like(signal), signal))),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,

@@ -18,6 +18,8 @@ from inrcodec.networks.hashgrid import Level
 Integers = NDArray[np.int64]
 MAX_HIDDEN = 64
 OUTPUTS = 2  # place, scale
+UNIT = 64  # of the weights: integers are this many times what they stand for
+LOG2_SCALES = (-4.0, 8.0)  # of the distributions
 MAX_WEIGHT = 1 << 15
 MAX_SHIFT = 1 << 20  # of the place, in symbols
 
@@ -139,27 +141,29 @@ def distribution(net: ContextNet, x: Integers, plane: int) -> tuple[Integers, In
     return whole, 8 * j + eighths - 8 * whole + 4
 
 
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """One feature of one level as an array of symbols with margins of zeros: (R + 3)^d, flat."""
+@dataclass(frozen=True)
+class Padded:
+    """One feature of one level as an array with margins of zeros, two before and one behind on each axis: (R + 3)^d."""
 
     resolution: int
     d: int
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.resolution + 3,) * self.d
+    def width(self) -> int:
+        return self.resolution + 3
 
-    def place(self, vertex: tuple[int, ...] | Integers) -> int:
-        """Distance in the flat array of an offset."""
-        place = 0
-        for i in vertex:
-            place = place * (self.resolution + 3) + int(i)
-        return place
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.width,) * self.d
 
     @property
     def inner(self) -> tuple[slice, ...]:
+        """The vertices."""
         return (slice(2, self.resolution + 2),) * self.d
+
+    def distances(self) -> Integers:
+        """How far the neighbours lie in the flat array."""
+        return np.array([sum(o * self.width ** (self.d - 1 - k) for k, o in enumerate(offset)) for offset in neighbours(self.d)])
 
     def fronts(self) -> tuple[Integers, Integers]:
         """Vertices in coding order, as numbers in C order, and where each wavefront begins among them."""
@@ -170,7 +174,7 @@ class Plane:
 
     def flat_places(self) -> Integers:
         """Where each vertex lies in the flat array, by its number."""
-        return np.arange((self.resolution + 3) ** self.d).reshape(self.shape)[self.inner].reshape(-1)
+        return np.arange(self.width**self.d).reshape(self.shape)[self.inner].reshape(-1)
 
 
 def surroundings(parent: NDArray[np.integer] | None, resolution: int, d: int) -> Integers:
@@ -187,15 +191,15 @@ def surroundings(parent: NDArray[np.integer] | None, resolution: int, d: int) ->
 def encode(net: ContextNet, symbols: NDArray[np.integer], parent: NDArray[np.integer] | None, level: int) -> bytes:
     """The stream of a level's symbols (R, ..., R, features); parent (R', ..., R', features) those of the level before."""
     d, features = symbols.ndim - 1, symbols.shape[-1]
-    plane = Plane(symbols.shape[0], d)
-    order, _ = plane.fronts()
-    places = plane.flat_places()
+    padded = Padded(symbols.shape[0], d)
+    order, _ = padded.fronts()
+    places = padded.flat_places()
     moved, ids, before = [], [], np.zeros(len(order), dtype=np.int64)
     for f in range(features):
         own = symbols[..., f].astype(np.int64)
         flat = np.pad(own, [(2, 1)] * d).reshape(-1)
-        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, plane, level)
-        whole, number = distribution(net, np.concatenate([_seen(flat, places, plane), fixed]), level * features + f)
+        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, padded, level)
+        whole, number = distribution(net, np.concatenate([_seen(flat, places, padded), fixed]), level * features + f)
         moved.append((own.reshape(-1) - whole)[order])
         ids.append(number[order])
         before = own.reshape(-1)
@@ -206,18 +210,18 @@ def decode(data: bytes, net: ContextNet, shape: tuple[int, ...], parent: NDArray
     """The symbols of a level, of shape (R, ..., R, features). Raises CorruptFile."""
     *_, resolution, features = shape
     d = len(shape) - 1
-    plane = Plane(resolution, d)
-    order, begins = plane.fronts()
-    places = plane.flat_places()
+    padded = Padded(resolution, d)
+    order, begins = padded.fronts()
+    places = padded.flat_places()
     reader = rans.Reader(data, tables())
     planes, before = [], np.zeros(len(order), dtype=np.int64)
     for f in range(features):
-        flat = np.zeros((resolution + 3) ** d, dtype=np.int64)
-        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, plane, level)
+        flat = np.zeros(padded.width**d, dtype=np.int64)
+        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, padded, level)
         for start, stop in pairwise(begins):
             vertices = order[start:stop]
             own = places[vertices]
-            x = np.concatenate([_seen(flat, own, plane), fixed[:, vertices]])
+            x = np.concatenate([_seen(flat, own, padded), fixed[:, vertices]])
             whole, number = distribution(net, x, level * features + f)
             flat[own] = entropy.read_symbols(reader, number) + whole
         before = flat[places]
@@ -229,16 +233,15 @@ def decode(data: bytes, net: ContextNet, shape: tuple[int, ...], parent: NDArray
     return result
 
 
-def _seen(flat: Integers, own: Integers, plane: Plane) -> Integers:
+def _seen(flat: Integers, own: Integers, padded: Padded) -> Integers:
     """Inputs from the neighbours of vertices at `own` (n,) in the flat array: (neighbours + 1, n)."""
-    near = [plane.place(offset) for offset in neighbours(plane.d)]
-    values = flat[own + np.array(near)[:, None]]
-    total = np.abs(values[: len(near) - plane.d]).sum(axis=0, keepdims=True)
+    values = flat[own + padded.distances()[:, None]]
+    total = np.abs(values[: -padded.d]).sum(axis=0, keepdims=True)
     return compressed(np.concatenate([values, total]))
 
 
-def _fixed_inputs(parent: NDArray[np.integer] | None, before: Integers, plane: Plane, level: int) -> Integers:
+def _fixed_inputs(parent: NDArray[np.integer] | None, before: Integers, padded: Padded, level: int) -> Integers:
     """Inputs that are known before a plane is read: parent, its surroundings, the feature before, the level: (4, R^d)."""
-    size = plane.resolution**plane.d
-    around = surroundings(parent, plane.resolution, plane.d)
+    size = padded.resolution**padded.d
+    around = surroundings(parent, padded.resolution, padded.d)
     return np.concatenate([around, compressed(before)[None], np.full((1, size), 16 * level)])

@@ -72,8 +72,8 @@ def measure(inr: Inr, signal: Signal | ShapeSignal) -> Measured:
     return replace(result, snr=snr(original, decoded), segmental_snr=segmental_snr(original, decoded))
 
 
-def placeholder(signal: Content) -> Measured:
-    """Figures of the kinds that `measure` finds for this signal, to know the bytes they take."""
+def figures_like(signal: Content) -> Measured:
+    """Figures of the kinds that `measure` finds for this signal, before there is a file: to know the bytes they take."""
     if isinstance(signal, ShapeSignal):
         cloud = signal.shape.faces is None
         some = 0.1 if cloud else None

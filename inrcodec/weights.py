@@ -83,7 +83,7 @@ def pack(
             if param.name in tables:
                 assert contexts is not None
                 level = tables.index(param.name)
-                grid = symbols.reshape(tables_shape(config, level))
+                grid = symbols.reshape(table_shape(config, level))
                 found = codes.tobytes() + context.encode(contexts, grid, parent, level)
                 parent = grid
                 if len(found) < len(payload):
@@ -109,7 +109,7 @@ def contextual_tables(network: Network, config: Any) -> tuple[str, ...]:
     return names if all(len(found[name].shape) == 2 for name in names) else ()
 
 
-def tables_shape(config: Any, level: int) -> tuple[int, ...]:
+def table_shape(config: Any, level: int) -> tuple[int, ...]:
     """(R, ..., R, features) of a dense table."""
     return (*(config.levels[level].resolution,) * config.in_features, config.grid_features)
 
@@ -131,7 +131,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
         if not tables:
             raise CorruptFile("HEAD.tens: a context network: expected a dense grid level in 2 or 3 dimensions")
         planes = len(config.levels) * config.grid_features
-        contexts = Contexts(context.unpack_net(payloads.pop(), d=config.in_features, planes=planes), tables, config)
+        contexts = ContextReader(context.unpack_net(payloads.pop(), d=config.in_features, planes=planes), tables, config)
         entries = entries[:-1]
     if len(entries) != len(params):
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
@@ -142,7 +142,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
 
 
 @dataclass(eq=False)
-class Contexts:
+class ContextReader:
     """What the tables read so far leave for the next one."""
 
     net: ContextNet
@@ -152,11 +152,11 @@ class Contexts:
 
     def read(self, param: Param, payload: bytes) -> NDArray[np.int64]:
         level = self.tables.index(param.name)
-        return context.decode(payload, self.net, tables_shape(self.config, level), self.parent, level)
+        return context.decode(payload, self.net, table_shape(self.config, level), self.parent, level)
 
     def keep(self, param: Param, symbols: NDArray[np.integer]) -> None:
         if param.name in self.tables:
-            self.parent = symbols.reshape(tables_shape(self.config, self.tables.index(param.name)))
+            self.parent = symbols.reshape(table_shape(self.config, self.tables.index(param.name)))
 
 
 def _groups(param: Param) -> int:
@@ -229,7 +229,7 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
     return codes, found[groups:]
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: Contexts | None) -> Array:
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None) -> Array:
     size = param.size
     if codec == spec.LATTICE:
         if param.role != "frequency":

@@ -8,10 +8,12 @@ import math
 import numpy as np
 from numba import float32, float64, int64, njit, void
 
+from inrcodec.context import LOG2_SCALES
+
 _BLOCK = 256  # vertices whose inputs and neurons stay in the first cache
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _PER_LN2, _LN2 = np.float32(1 / math.log(2.0)), np.float32(math.log(2.0))
-_LOWEST, _HIGHEST = np.float32(-4), np.float32(8)
+_LOWEST, _HIGHEST = (np.float32(limit) for limit in LOG2_SCALES)
 _SMALLEST = np.float32(1e-6)
 _vector, _matrix, _indices = float32[::1], float32[:, ::1], int64[::1]
 

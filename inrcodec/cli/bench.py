@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from inrcodec.cli.common import AS_JSON, DEVICE, NO_OVERWRITE, ProgressLine, parse_settings
+from inrcodec.cli.common import ARCH, AS_JSON, DEVICE, EFFORT, NO_OVERWRITE, NO_PROGRESS, QUIET, SETTINGS, ProgressLine, parse_settings
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import UsageError
 
@@ -32,17 +32,17 @@ def command() -> None:
 @click.option("--bpp", metavar="LIST", help="Of images our files: at most these bits per pixel. Default: 0.5,1,2,3.")
 @click.option("--ratio", metavar="LIST", help="Of volumes our files: at least these times smaller than raw. Default: 100,300,1000.")
 @click.option("--quality", metavar="LIST", help="Our files at these qualities, 0..100.")
-@click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
-@click.option("--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
+@EFFORT
+@ARCH
+@SETTINGS
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of our fits.")
 @click.option("--published", type=click.Choice(["kodak"]), help="Draw published mean curves of other codecs of this family beside ours.")
 @click.option("--resume", is_flag=True, help="Keep the rows that are in OUT/rd.json, measured with the same options.")
 @NO_OVERWRITE
 @DEVICE
 @AS_JSON
-@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
-@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@NO_PROGRESS
+@QUIET
 @VERBOSE
 @click.pass_obj
 def rate_distortion(

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inrcodec.cli.common import (
+    ARCH,
     AS_JSON,
     DEVICE,
+    EFFORT,
     NO_OVERWRITE,
+    NO_PROGRESS,
+    QUIET,
+    SETTINGS,
     ProgressLine,
     check_output,
     human_bytes,
@@ -41,10 +46,10 @@ if TYPE_CHECKING:
 @click.option("--psnr", type=float, help="Target: at least this PSNR in dB.")
 @click.option("--bpp", type=float, help="Target: at most this many bits per sample.")
 @click.option("--size", help="Target: at most this many bytes (51200, 50k, 1.5M).")
-@click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
+@EFFORT
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
-@click.option("--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable.")
+@ARCH
+@SETTINGS
 @click.option(
     "--protocol",
     type=click.Choice(["default", "finer"]),
@@ -68,8 +73,8 @@ if TYPE_CHECKING:
 @NO_OVERWRITE
 @DEVICE
 @AS_JSON
-@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
-@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@NO_PROGRESS
+@QUIET
 @VERBOSE
 @click.pass_obj
 def command(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, ProgressLine, check_output, read_inr, write_output
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, NO_PROGRESS, ProgressLine, check_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import UsageError
 from inrcodec.progress import Progress
@@ -28,7 +28,7 @@ from inrcodec.progress import Progress
 @click.option("--format", "suffix", help="ply, glb, stl, obj or off. Default: the suffix of the output.")
 @click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
 @NO_OVERWRITE
-@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
+@NO_PROGRESS
 @BACKEND
 @DEVICE
 @VERBOSE

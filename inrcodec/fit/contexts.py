@@ -10,14 +10,12 @@ from torch.nn import functional
 from inrcodec.backends import torch_layers
 from inrcodec.backends.threads import Team
 from inrcodec.backends.torch import layers_of
-from inrcodec.context import OUTPUTS, ContextNet, inputs, neighbours, parents
+from inrcodec.context import LOG2_SCALES, OUTPUTS, UNIT, ContextNet, inputs, neighbours, parents
 from inrcodec.fit.quantized import FlatLayout, Rate
 from inrcodec.networks.hashgrid import Level
 
 Tensor = torch.Tensor
-UNIT = 64  # of the weights: integers are this many times the floats
 WEIGHTS = ("a1", "a2", "b", "bias")
-SCALES = (-4.0, 8.0)  # of log2 s
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +172,7 @@ def _bits(weights: dict[str, Tensor], x: Tensor, v: Tensor, plane: int) -> Tenso
     a1 = weights["a1"]
     hidden = torch.relu(torch.addmm(a1[:, -1:], a1[:, :-1], x))
     out = weights["a2"] @ hidden + weights["b"] @ x + weights["bias"][:, plane, None]
-    inverse = torch.exp2(-out[1].clamp(*SCALES))
+    inverse = torch.exp2(-out[1].clamp(*LOG2_SCALES))
     a = (v - out[0]).abs()
     near = torch.exp(-(a - 0.5).abs() * inverse)
     far = torch.exp(-(a + 0.5) * inverse)

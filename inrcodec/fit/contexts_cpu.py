@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import cpu_contexts
 from inrcodec.backends.threads import Team
-from inrcodec.context import neighbours, parents
+from inrcodec.context import Padded, parents
 
 F32 = NDArray[np.float32]
 SPLIT_FROM = 1 << 15  # vertices of a plane whose rows are shared
 NOTHING: F32 = np.zeros(0, dtype=np.float32)
-NO_PLACES = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(eq=False)
@@ -23,8 +22,7 @@ class Plane:
 
     level: int
     feature: int
-    d: int
-    resolution: int
+    padded: Padded
     v: F32
     compressed: F32
     box: F32  # (R^d,) compressed sums of magnitudes within 1
@@ -35,17 +33,23 @@ class Plane:
     def __post_init__(self) -> None:
         self.grad_v, self.grad_compressed, self.grad_box = (np.zeros_like(a) for a in (self.v, self.v, self.box))
 
+    @property
+    def d(self) -> int:
+        return self.padded.d
+
+    @property
+    def resolution(self) -> int:
+        return self.padded.resolution
+
     def inner(self, flat: F32) -> F32:
         """The vertices of a padded array: a view (R, ..., R)."""
-        return flat.reshape((self.resolution + 3,) * self.d)[(slice(2, self.resolution + 2),) * self.d]
+        return flat.reshape(self.padded.shape)[self.padded.inner]
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows of a plane and what one thread finds out about them."""
+    """What one thread finds out about rows of a plane."""
 
-    plane: Plane
-    rows: slice
     grads: tuple[F32, ...]  # v, compressed, parent, box, before
     weights: tuple[F32, ...]
     bits: float
@@ -68,8 +72,8 @@ def context_rate(
     work.sort(key=lambda item: -item[0].resolution)
     pieces = threads.map(lambda item: _run(*item, weights, len(planes[0])), work)
     sums = tuple(np.zeros_like(w) for w in weights)
-    for piece, (plane, parent, before, _) in zip(pieces, work, strict=True):
-        _gather(piece, plane, parent, before)
+    for piece, (plane, parent, before, rows) in zip(pieces, work, strict=True):
+        _gather(piece, plane, parent, before, rows)
         for total, part in zip(sums, piece.weights, strict=True):
             total += part
     slopes = [np.stack([_slope(plane) for plane in level], axis=-1) for level in planes]
@@ -77,14 +81,12 @@ def context_rate(
 
 
 def _plane(level: int, feature: int, v: F32) -> Plane:
-    d, r = v.ndim, v.shape[0]
-    padded = np.zeros((r + 3,) * d, dtype=np.float32)
-    padded[(slice(2, r + 2),) * d] = v
-    flat = padded.reshape(-1)
-    compressed, box = np.empty_like(flat), np.empty(r**d, dtype=np.float32)
+    padded = Padded(v.shape[0], v.ndim)
+    flat = np.pad(v, [(2, 1)] * v.ndim).reshape(-1)
+    compressed, box = np.empty_like(flat), np.empty(v.size, dtype=np.float32)
     cpu_contexts.compress(flat, compressed)
     cpu_contexts.compress(_box(np.abs(v)).reshape(-1), box)
-    return Plane(level, feature, d, r, flat, compressed, box)
+    return Plane(level, feature, padded, flat, compressed, box)
 
 
 def _box(values: F32) -> F32:
@@ -99,21 +101,15 @@ def _box(values: F32) -> F32:
     return values
 
 
-def _row_bases(resolution: int, width: int, d: int, rows: slice, margin: int) -> NDArray[np.int64]:
-    """Where rows begin in a flat array of `width` places per axis with a margin."""
-    numbers = np.arange(rows.start, rows.stop)
-    place = np.zeros_like(numbers)
-    for k in range(d - 1):
-        place = (place + numbers // resolution ** (d - 2 - k) % resolution + margin) * width
-    return place + margin
+def _row_bases(padded: Padded, rows: slice) -> NDArray[np.int64]:
+    """Where rows begin in a padded array, flat."""
+    starts = np.arange(padded.width**padded.d).reshape(padded.shape)[padded.inner][..., 0]
+    return np.ascontiguousarray(starts.reshape(-1)[rows])
 
 
 def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, weights: tuple[F32, F32, F32, F32], features: int) -> Piece:
     d, r = plane.d, plane.resolution
-    near = neighbours(d)
-    width = r + 3
-    deltas = np.array([sum(o * width ** (d - 1 - k) for k, o in enumerate(offset)) for offset in near], dtype=np.int64)
-    bases = _row_bases(r, width, d, rows, 2)
+    distances, bases = plane.padded.distances(), _row_bases(plane.padded, rows)
     parent_bases, last = np.zeros(len(bases), dtype=np.int64), np.zeros(r, dtype=np.int64)
     compressed = box = NOTHING
     if parent is not None:
@@ -129,16 +125,16 @@ def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, 
     grads = tuple(np.zeros_like(a) for a in (plane.v, plane.v, compressed, box, seen))
     found = tuple(np.zeros_like(w) for w in (*weights[:3], weights[3][:, 0]))
     bits = cpu_contexts.rate(
-        *(plane.v, plane.compressed, bases, deltas, len(near) - d, compressed, box, parent_bases, last, seen),
+        *(plane.v, plane.compressed, bases, distances, len(distances) - d, compressed, box, parent_bases, last, seen),
         *(*weights, plane.level * features + plane.feature, plane.level),
         *(*grads, *found),
     )
     bias = np.zeros_like(weights[3])
     bias[:, plane.level * features + plane.feature] = found[3]
-    return Piece(plane, rows, grads, (*found[:3], bias), bits)
+    return Piece(grads, (*found[:3], bias), bits)
 
 
-def _gather(piece: Piece, plane: Plane, parent: Plane | None, before: Plane | None) -> None:
+def _gather(piece: Piece, plane: Plane, parent: Plane | None, before: Plane | None, rows: slice) -> None:
     """Add what a piece found to the planes it looked at."""
     grad_v, grad_compressed, grad_parent, grad_box, grad_before = piece.grads
     plane.grad_v += grad_v
@@ -148,9 +144,9 @@ def _gather(piece: Piece, plane: Plane, parent: Plane | None, before: Plane | No
         parent.grad_box += grad_box
     if before is not None:
         into = before.inner(before.grad_compressed)
-        rows = np.zeros((plane.resolution ** (plane.d - 1), plane.resolution), dtype=np.float32)
-        rows[piece.rows] = grad_before.reshape(-1, plane.resolution)
-        into += rows.reshape(into.shape)
+        whole = np.zeros((plane.resolution ** (plane.d - 1), plane.resolution), dtype=np.float32)
+        whole[rows] = grad_before.reshape(-1, plane.resolution)
+        into += whole.reshape(into.shape)
 
 
 def _slope(plane: Plane) -> F32:

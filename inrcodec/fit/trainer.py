@@ -76,8 +76,7 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     """Fit `plan` to `data`. Raises Interrupted on Ctrl-C unless options.keep_on_interrupt, InrError if it diverges again and again."""
     network, config = plan.network, plan.config
     params = network.params(config)
-    tables = contextual_tables(network, config) if plan.schedule.context_features and plan.target.lam > 0 else ()
-    layout = flat_layout(params, options.device, last=tables)
+    layout = flat_layout(params, options.device, last=_contextual(plan))
     initial = {**network.init(config, np.random.default_rng([options.seed, 0])), **options.initial}
     frozen = {param.name: initial[param.name] for param in params if not param.trainable}
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
@@ -320,12 +319,17 @@ def _fitted(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float
 
 def _contexts(layout: FlatLayout, plan: Plan, seed: int) -> Contexts | None:
     """The context network of the tables that contexts can code, where the plan wants one."""
-    hidden, network, config = plan.schedule.context_features, plan.network, plan.config
-    names = contextual_tables(network, config) if hidden else ()
+    names, schedule, config = _contextual(plan), plan.schedule, plan.config
     if not names:
         return None
-    rate_of_learning = plan.schedule.context_learning_rate
-    return make_contexts(layout, config.levels, names, d=config.in_features, hidden=hidden, learning_rate=rate_of_learning, seed=seed)
+    hidden, learning_rate = schedule.context_features, schedule.context_learning_rate
+    return make_contexts(layout, config.levels, names, d=config.in_features, hidden=hidden, learning_rate=learning_rate, seed=seed)
+
+
+def _contextual(plan: Plan) -> tuple[str, ...]:
+    """Names of the tables that the plan codes with contexts."""
+    wanted = plan.schedule.context_features > 0 and plan.target.lam > 0
+    return contextual_tables(plan.network, plan.config) if wanted else ()
 
 
 def _steps_by_name(layout: FlatLayout, log_step: torch.Tensor) -> dict[str, NDArray[np.float32]]:
