@@ -15,8 +15,8 @@ from inrcodec.signals.shape_signal import ShapeSignal
 from inrcodec.version import VERSION
 from inrcodec.weights import network_list, pack
 
-PARTS = 8
-MOST_INWARD = 0.12  # steps: about what a unit is worth
+PARTS = 32
+MOST_INWARD = 0.3  # of the entries that are not 0: about what a unit is worth
 Entry = tuple[list[Any], bytes]  # of HEAD.tens, and payload
 
 
@@ -70,7 +70,7 @@ def make_file(
     """The file of a fitted network, `masks` behind its tensors.
 
     `coarser` makes it smaller, in PARTS of a unit: a unit is a step an eighth of an octave larger for one of the tensors `by_size`, the
-    first ones first, and again for all; a part rounds the entries of tables inward.
+    first ones first, and again for all; a part rounds a share of the tables' entries inward.
     """
     units, part = divmod(coarser, PARTS)
     every, some = divmod(units, len(by_size))

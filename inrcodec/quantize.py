@@ -26,11 +26,15 @@ def nearest_step_codes(values: NDArray[np.floating]) -> NDArray[np.int8]:
 def quantize(values: NDArray[np.float32], codes: NDArray[np.integer], axis: int, *, inward: float = 0.0) -> NDArray[np.int32]:
     """Nearest symbols, halves to even; one code for the whole tensor (axis -1) or one per index of `axis`.
 
-    inward: by how much, in steps, magnitudes are first lessened: what is hardly nearer to the larger symbol takes the cheaper one.
+    inward: of the symbols that are not 0 the share that becomes smaller by one, those that hardly are as large as they are.
     """
     scaled = values.astype(np.float64) / _along(steps(codes), values.ndim, axis).astype(np.float64)
-    scaled = np.sign(scaled) * np.maximum(np.abs(scaled) - inward, 0.0)
-    return np.clip(np.rint(scaled), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
+    symbols = np.clip(np.rint(scaled), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
+    some = symbols != 0
+    if inward > 0 and some.any():
+        beyond = np.abs(scaled[some]) - np.abs(symbols[some])
+        symbols[some] -= np.sign(symbols[some]) * (beyond < np.quantile(beyond, inward)).astype(np.int32)
+    return symbols
 
 
 def dequantize(symbols: NDArray[np.integer], codes: NDArray[np.integer], axis: int) -> NDArray[np.float32]:

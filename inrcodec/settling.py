@@ -10,7 +10,7 @@ OCTAVES = 12  # coarser or finer at most
 TRIES = 16
 LEAST_SIZE = 0.985  # of the size asked for
 MOST_PSNR = 0.1  # dB above the one asked for
-SIZE_SLOPE, PSNR_SLOPE = 0.5, 3.0  # octaves of the size and dB per octave of all steps, about
+SIZE_SLOPE, PSNR_SLOPE = 0.01, 0.06  # octaves of the size and dB that one unit of `coarser` is worth, about
 
 
 def settled(
@@ -35,7 +35,7 @@ def settled(
 
     if size is not None:
         low, high = math.log2(LEAST_SIZE * size), math.log2(size)
-        settle(lambda c: math.log2(length(c)), low=low, high=high, slope=SIZE_SLOPE / octave, most=OCTAVES * octave)
+        settle(lambda c: math.log2(length(c)), low=low, high=high, slope=SIZE_SLOPE, most=OCTAVES * octave)
         fitting = [c for c in bare if length(c) <= size]
         if not fitting:
             return file(min(bare, key=length))
@@ -43,7 +43,7 @@ def settled(
         # Finer steps need not help: values may lie where only rounding brings them right.
         return max((file(c) for c in fitting if c in (0, largest)), key=lambda one: one[1].psnr)
     if psnr is not None:
-        settle(lambda c: file(c)[1].psnr, low=psnr, high=psnr + MOST_PSNR, slope=PSNR_SLOPE / octave, most=OCTAVES * octave)
+        settle(lambda c: file(c)[1].psnr, low=psnr, high=psnr + MOST_PSNR, slope=PSNR_SLOPE, most=OCTAVES * octave)
         good = [one for one in files.values() if one[1].psnr >= psnr]
         return min(good, key=lambda one: len(one[0])) if good else max(files.values(), key=lambda one: one[1].psnr)
     return file(0)
@@ -71,4 +71,4 @@ def settle(figure: Callable[[int], float], *, low: float, high: float, slope: fl
         else:
             away = math.ceil(reach * abs(value - middle) / slope)
             c = min(most, c + away) if value > high else max(-most, c - away)
-            reach *= 1.5
+            reach *= 4

@@ -5,14 +5,15 @@ A guess from what is wanted, more or less by how far off the run is now, and mor
 
 import math
 
-from inrcodec.fit.plan import Plan
+from inrcodec.fit.plan import Plan, Schedule
 from inrcodec.fit.state import State
 
-ROUNDED_TURN = 4  # rate evaluations from one of rounded values, which lam follows, to the next, as long as there is noise
+COUNTED_EVERY = 8  # steps, about, between rates of rounded values, which lam follows, as long as there is noise
 LAMS = (1e-9, 1.0)
 DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
 RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
 PUSH_UP, PUSH_DOWN = 4.0, 8.0  # lam grows with the size over the one wanted, and falls with the size below it, to this power
+ROUNDED_PUSH = 15.0  # the same for both once values are rounded
 MOST_UP, MOST_DOWN = 1.2, 2.3  # in logarithms: what a moment's haste takes away does not come back
 PULL = 100.0  # how fast lam follows the size beyond that, per run
 ROUNDED_PULL = 150.0  # the same once values are rounded
@@ -27,6 +28,11 @@ PSNR_PUSH = 3.0  # lam falls with the distortion over the one wanted to this pow
 def wanted_distortion(psnr: float) -> float:
     """Mean squared error that surely reaches a PSNR, up to what 8-bit codes and the last samples change."""
     return float(10 ** (-(psnr + 0.03) / 10))
+
+
+def rounded_turn(schedule: Schedule) -> int:
+    """Every how many evaluations of the rate of noisy values that of rounded ones is asked for as well."""
+    return max(1, COUNTED_EVERY // schedule.rate_every)
 
 
 def steer(state: State, plan: Plan, samples: int, other_bytes: int, fraction: float) -> None:
@@ -56,7 +62,7 @@ def _for_size(state: State, plan: Plan, size: int, samples: int, other_bytes: in
     error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
     if descended >= 1:
         _gather(state, plan, error)
-    push = max(-MOST_DOWN, min(MOST_UP, (PUSH_UP if error > 0 else PUSH_DOWN) * error))
+    push = max(-MOST_DOWN, min(MOST_UP, (ROUNDED_PUSH if state.snapped else PUSH_UP if error > 0 else PUSH_DOWN) * error))
     wanted = max(8.0, 8.0 * (size - other_bytes))
     return RATE_SLOPE * state.distortion * samples / wanted * math.exp(push + state.pull)
 
@@ -81,6 +87,6 @@ def _descended(plan: Plan, fraction: float) -> float:
 def _gather(state: State, plan: Plan, error: float) -> None:
     schedule = plan.schedule
     rate_of_pull = min(MOST_PULL, (ROUNDED_PULL if state.snapped else PULL) / schedule.steps)
-    between = schedule.rate_every * (ROUNDED_TURN if state.contexts is not None and not state.snapped else 1)
+    between = schedule.rate_every * (rounded_turn(schedule) if state.contexts is not None and not state.snapped else 1)
     gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * between
     state.pull = max(-MOST_GATHERED, min(MOST_GATHERED, gathered))

@@ -26,7 +26,7 @@ from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.quantized import FlatLayout, Rate, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
-from inrcodec.fit.steering import ROUNDED_TURN, steer, wanted_distortion
+from inrcodec.fit.steering import rounded_turn, steer, wanted_distortion
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -215,7 +215,7 @@ def _apply_rate(
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
     bits = float(r.bits)
     if state.rounded_contexts is not None and not state.snapped:
-        if state.step // schedule.rate_every % ROUNDED_TURN:
+        if state.step // schedule.rate_every % rounded_turn(schedule):
             return
         apart = quantize_flat(layout, state.values, step_size, None)
         rounded = torch.addcmul(state.values, apart, step_size[layout.group])
