@@ -18,6 +18,7 @@ from inrcodec.limits import DEFAULT_LIMITS, Limits
 MAX_DEPTH = 16
 MAX_ENTRIES = 4096  # of one map or array
 MAX_STRING = 1 << 16
+MAX_WINDOW = 1 << 27  # of a zstd frame
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 
@@ -157,15 +158,19 @@ def compress(payload: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=19, write_content_size=True).compress(payload)
 
 
-def decompress(frame: bytes, limit: int) -> bytes:
-    """The content of one zstd frame of at most `limit` bytes. Raises CorruptFile, LimitExceeded."""
+def decompress(frame: bytes, limit: int, *, exact: bool = False) -> bytes:
+    """The content of one zstd frame of at most `limit` bytes, or of just so many. Raises CorruptFile, LimitExceeded."""
     try:
         size = zstandard.frame_content_size(frame)
         if size < 0:
             raise CorruptFile("zstd frame: expected its content size to be stated")
+        if exact and size != limit:
+            raise CorruptFile(f"zstd frame: expected {limit} bytes of content, it states {size}")
         if size > limit:
             raise LimitExceeded(f"zstd frame: expected at most {limit} bytes of content, it states {size}")
-        decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        if zstandard.get_frame_parameters(frame).window_size > MAX_WINDOW:
+            raise CorruptFile(f"zstd frame: expected a window of at most {MAX_WINDOW} bytes")
+        decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
         content = decoder.decompress(frame)
     except zstandard.ZstdError as error:
         raise CorruptFile(f"zstd frame: {error}") from error
@@ -205,7 +210,7 @@ def _printable(kind: bytes) -> str:
 
 
 def _packed(value: Any, depth: int) -> bytes:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, Mapping | list | tuple):
         raise ValueError(f"expected at most {MAX_DEPTH} nested levels")
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
@@ -248,12 +253,13 @@ def _read_head(payload: bytes, limits: Limits, where: str) -> dict[str, Any]:
 
 def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
     """Raise unless `head` has the keys, types and ranges of spec.HEAD_FIELDS and only known features."""
-    _check_map(head, spec.HEAD_FIELDS, "HEAD")
-    if not all(isinstance(name, str) for name in head["req"]) or head["req"] != sorted(set(head["req"])):
+    req = head.get("req", [])  # first: an unknown feature may bring unknown keys
+    if not (isinstance(req, list) and all(isinstance(name, str) for name in req) and req == sorted(set(req))):
         raise CorruptFile("HEAD.req: expected a sorted list of distinct feature names")
-    unknown = [name for name in head["req"] if name not in spec.FEATURES]
+    unknown = [name for name in req if name not in spec.FEATURES]
     if unknown:
         raise UnsupportedFile(f"HEAD.req: unknown features: {', '.join(unknown)}")
+    _check_map(head, spec.HEAD_FIELDS, "HEAD")
     if head["kind"] not in spec.KINDS:
         raise UnsupportedFile(f"HEAD.kind: expected one of {', '.join(spec.KINDS)}, got {head['kind']!r}")
     if head["level"] != 1:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.errors import UsageError
+from inrcodec.errors import CorruptFile, UsageError
 from inrcodec.signals.base import Channel
 
 Array = NDArray[np.float32]
 
 
 class Outputs:
-    """What HEAD.out says. Values v = scale * y + offset."""
+    """What HEAD.out says. Values v = scale * y + offset. Raises CorruptFile if samples would not fit their type."""
 
     def __init__(self, out: Mapping[str, Any]) -> None:
         every = out["channels"]
@@ -23,6 +23,10 @@ class Outputs:
         self.offset = np.array([c["offset"] for c in every], dtype=np.float32)
         self._low = np.array([c.get("low", 0.0) for c in every], dtype=np.float64)
         self._span = np.array([c.get("high", 1.0) for c in every], dtype=np.float64) - self._low
+        if self.dtype is not None and self.dtype.kind in "iu":
+            least, most = np.iinfo(self.dtype).min, np.iinfo(self.dtype).max
+            if self._low.min() < least or (self._low + self._span).max() > most:
+                raise CorruptFile(f"HEAD.out.channels: expected low and high within {least}..{most} for {self.dtype}")
         self.channels = tuple(
             Channel(c["name"], c["role"], float(low), float(low + span)) for c, low, span in zip(every, self._low, self._span, strict=True)
         )
