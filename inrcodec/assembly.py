@@ -15,6 +15,8 @@ from inrcodec.signals.shape_signal import ShapeSignal
 from inrcodec.version import VERSION
 from inrcodec.weights import network_list, pack
 
+PARTS = 8
+MOST_INWARD = 0.12  # steps: about what a unit is worth
 Entry = tuple[list[Any], bytes]  # of HEAD.tens, and payload
 
 
@@ -67,11 +69,21 @@ def make_file(
 ) -> bytes:
     """The file of a fitted network, `masks` behind its tensors.
 
-    `coarser` makes it smaller: steps an eighth of an octave larger for the tensors `by_size`, first for the first ones, and again for all.
+    `coarser` makes it smaller, in PARTS of a unit: a unit is a step an eighth of an octave larger for one of the tensors `by_size`, the
+    first ones first, and again for all; a part rounds the entries of tables inward.
     """
-    every, some = divmod(coarser, len(by_size))
-    values = {**fitted.values, **fitted.frozen}
-    tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some], contexts=fitted.contexts)
+    units, part = divmod(coarser, PARTS)
+    every, some = divmod(units, len(by_size))
+    tensors, payload = pack(
+        plan.network,
+        plan.config,
+        {**fitted.values, **fitted.frozen},
+        fitted.steps,
+        coarser=every,
+        also=by_size[:some],
+        inward=MOST_INWARD * part / PARTS,
+        contexts=fitted.contexts,
+    )
     full = {**head, "tens": [*tensors, *(entry for entry, _ in masks)]}
     return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary))
 

@@ -12,23 +12,25 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.assembly import bytes_beside_payloads, fit_key, make_file, make_head, metadata_chunks, provenance
+from inrcodec.assembly import PARTS, bytes_beside_payloads, fit_key, make_file, make_head, metadata_chunks, provenance
+from inrcodec.container import dump, load
 from inrcodec.decoder import Inr, open_inr
 from inrcodec.errors import UsageError, VerificationFailed
 from inrcodec.files import write_atomic
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quality import Measured, check_stated, figures_like, measure, metric_rows
+from inrcodec.settling import settled
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal, protocol_of
+from inrcodec.spec import CHUNK_BYTES
 from inrcodec.validity import encode as encode_missing
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
 DETAILED = ("volume", "field")  # kinds whose grids are made for what they hold
 CHECKED = 64  # samples per axis of a shape that a check without a source decodes
-MAX_COARSER = 8 * 12  # twelve octaves of quantization steps
 
 
 @dataclass(frozen=True)
@@ -185,20 +187,19 @@ def encode(
     if progress is not None:
         progress(Progress("check", fitted.steps_done, fitted.steps_done, None, None, 0.0))
 
-    # A little coarser is the largest tensors' steps first, then the next ones'.
+    # Of the largest tensors first, then of the next ones.
     by_size = [p.name for p in sorted(plan.network.params(plan.config), key=lambda p: -p.size) if p.trainable]
-    # Metrics come last and are nearly constant in size; the cap holds with them inside.
-    coarser, beside, most = 0, 0, MAX_COARSER * len(by_size)
-    while True:
-        bare = make_file(head, plan, fitted, masks, by_size, coarser, ancillary)
-        length = len(bare) + beside
-        if request.size is None or length <= request.size or coarser >= most:
-            found = _measure(bare, signal, chosen.type)
-            content = make_file(head, plan, fitted, masks, by_size, coarser, (*ancillary, metric_rows(found, signal)))
-            beside, length = len(content) - len(bare), len(content)
-            if request.size is None or length <= request.size or coarser >= most:
-                break
-        coarser += max(1, round(4 * len(by_size) * math.log2(length / request.size)))
+
+    def packed(coarser: int) -> bytes:
+        return make_file(head, plan, fitted, masks, by_size, coarser, ancillary)
+
+    def finished(bare: bytes) -> tuple[bytes, Measured]:
+        found = _measure(bare, signal, chosen.type)
+        whole = load(bare)
+        return dump(replace(whole, ancillary=(*whole.ancillary, metric_rows(found, signal)))), found
+
+    beside = len(metric_rows(figures_like(signal), signal).payload) + CHUNK_BYTES
+    content, found = settled(packed, finished, beside=beside, octave=8 * PARTS * len(by_size), size=request.size, psnr=request.psnr)
     target, met = _target(request, found.psnr, len(content), bpp)
     parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
     report = Report(

@@ -23,9 +23,13 @@ def nearest_step_codes(values: NDArray[np.floating]) -> NDArray[np.int8]:
     return clipped
 
 
-def quantize(values: NDArray[np.float32], codes: NDArray[np.integer], axis: int) -> NDArray[np.int32]:
-    """Nearest symbols, halves to even; one code for the whole tensor (axis -1) or one per index of `axis`."""
+def quantize(values: NDArray[np.float32], codes: NDArray[np.integer], axis: int, *, inward: float = 0.0) -> NDArray[np.int32]:
+    """Nearest symbols, halves to even; one code for the whole tensor (axis -1) or one per index of `axis`.
+
+    inward: by how much, in steps, magnitudes are first lessened: what is hardly nearer to the larger symbol takes the cheaper one.
+    """
     scaled = values.astype(np.float64) / _along(steps(codes), values.ndim, axis).astype(np.float64)
+    scaled = np.sign(scaled) * np.maximum(np.abs(scaled) - inward, 0.0)
     return np.clip(np.rint(scaled), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
 
 

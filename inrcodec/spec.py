@@ -17,6 +17,7 @@ INRIMAGE_SIGNATURE = b"#INRIMAGE"  # an older volume format with the same suffix
 MAJOR = 0  # an unknown major version is refused
 MINOR = 1  # minor versions only add what HEAD.req announces
 MAX_CHUNK_LENGTH = (1 << 31) - 1
+CHUNK_BYTES = 12  # of a chunk beside its payload
 
 HEAD = b"HEAD"  # u8 major, u8 minor, one canonical msgpack map
 DATA = b"DATA"  # tensor payloads, in the order of HEAD.tens, cut anywhere

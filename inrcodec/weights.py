@@ -61,12 +61,14 @@ def pack(
     *,
     coarser: int = 0,
     also: Collection[str] = (),
+    inward: float = 0.0,
     contexts: ContextNet | None = None,
 ) -> tuple[list[list[Any]], bytes]:
     """HEAD.tens and DATA of a network's parameters.
 
     values[name] float32; steps[name] (groups) quantization steps of the trainable tensors, made `coarser` eighths of an octave larger,
-    one more those of the tensors named in `also`. contexts: for the tables that it may help to code.
+    one more those of the tensors named in `also`. inward: of the entries of tables, see `quantize`. contexts: for the tables that it may
+    help to code.
     """
     params = network.params(config)
     tables = contextual_tables(network, config) if contexts is not None else ()
@@ -78,7 +80,7 @@ def pack(
             codec, payload = spec.LATTICE, lattice.encode(value.astype(np.int64))
         else:
             codes = _step_codes(np.asarray(steps[param.name]), coarser + (param.name in also))
-            symbols = quantize(value, codes, param.axis)
+            symbols = quantize(value, codes, param.axis, inward=inward if param.role == "table" else 0.0)
             codec, payload = _pack_quantized(param, codes, symbols)
             if param.name in tables:
                 assert contexts is not None

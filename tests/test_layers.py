@@ -27,7 +27,7 @@ ORDER = (
     ("backends",),
     ("evaluation", "fit"),
     ("decoder",),
-    ("assembly", "quality", "frames"),
+    ("assembly", "quality", "frames", "settling"),
     ("codec", "doctor"),
     ("bench",),
     ("cli",),

@@ -39,6 +39,7 @@ class State:
     log_scale: Tensor | None = None
     scale_optimizer: torch.optim.Optimizer | None = None
     contexts: Contexts | None = None  # likewise
+    rounded_contexts: Contexts | None = None  # the same for rounded values, which are what the file holds; one with `contexts` in the end
     step: int = 0
     elapsed: float = 0.0  # seconds of this and earlier runs
     rate_factor: float = 1.0  # lowered by the divergence guard
@@ -61,7 +62,7 @@ class State:
 
     def snapshot(self, loss: float) -> Snapshot:
         copies = [None if t is None else t.clone() for t in (self.log_step, self.log_scale)]
-        contexts = None if self.contexts is None else self.contexts.integers()
+        contexts = None if self.rounded_contexts is None else self.rounded_contexts.integers()
         return Snapshot(self.values.clone(), copies[0], copies[1], loss, contexts)
 
 
@@ -105,8 +106,9 @@ def to_saved(state: State) -> dict[str, Any]:
     saved["scales"] = None if state.log_step is None else [state.log_step, state.log_scale]
     saved["optimizers"] = [optimizer.state_dict() for optimizer in state.optimizers]
     saved["scale_optimizer"] = None if state.scale_optimizer is None else state.scale_optimizer.state_dict()
-    contexts = state.contexts
-    saved["contexts"] = None if contexts is None else [contexts.weights, contexts.optimizer.state_dict()]
+    for name in ("contexts", "rounded_contexts"):
+        contexts: Contexts | None = getattr(state, name)
+        saved[name] = None if contexts is None else [contexts.weights, contexts.optimizer.state_dict()]
     saved["order"] = [list(phase) for phase in state.order]
     # PCG64's state has 128-bit integers, which torch.save's safe reader only knows as text.
     saved["rng"] = json.dumps(state.rng.bit_generator.state)
@@ -117,8 +119,8 @@ def to_saved(state: State) -> dict[str, Any]:
     return saved
 
 
-def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, contexts: Contexts | None) -> None:
-    """Bring a new state to where `to_saved` left it; `contexts` are new ones, where the plan has any."""
+def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, both: tuple[Contexts | None, Contexts | None]) -> None:
+    """Bring a new state to where `to_saved` left it; `both` are new contexts and rounded_contexts, where the plan has any."""
     for name in PLAIN:
         setattr(state, name, saved[name])
     device = state.values.device
@@ -130,13 +132,17 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, con
         state.begin_rate(log_step, log_scale, scale_learning_rate)
         assert state.scale_optimizer is not None
         state.scale_optimizer.load_state_dict(saved["scale_optimizer"])
-    if saved["contexts"] is not None and contexts is not None:
-        weights, optimizer = saved["contexts"]
+    for name, contexts in zip(("contexts", "rounded_contexts"), both, strict=True):
+        if saved[name] is None or contexts is None:
+            continue
+        weights, optimizer = saved[name]
         with torch.no_grad():
-            for name, weight in contexts.weights.items():
-                weight.copy_(weights[name])
+            for key, weight in contexts.weights.items():
+                weight.copy_(weights[key])
         contexts.optimizer.load_state_dict(optimizer)
-        state.contexts = contexts
+        setattr(state, name, contexts)
+    if state.snapped:
+        state.contexts = state.rounded_contexts
     state.order = [tuple(phase) for phase in saved["order"]]
     state.rng.bit_generator.state = json.loads(saved["rng"])
     state.generator.set_state(saved["generator"])

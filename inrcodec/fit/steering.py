@@ -8,12 +8,12 @@ import math
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.state import State
 
+ROUNDED_TURN = 4  # rate evaluations from one of rounded values, which lam follows, to the next, as long as there is noise
 LAMS = (1e-9, 1.0)
-ROUNDED_MARGIN = 0.993  # of a size target, aimed at once values are rounded; before, Schedule.size_margin
 DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
 RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
-PUSH = 8.0  # lam grows with the size over the one wanted to this power
-MOST_PUSH = 2.3  # in logarithms
+PUSH_UP, PUSH_DOWN = 4.0, 8.0  # lam grows with the size over the one wanted, and falls with the size below it, to this power
+MOST_UP, MOST_DOWN = 1.2, 2.3  # in logarithms: what a moment's haste takes away does not come back
 PULL = 100.0  # how fast lam follows the size beyond that, per run
 ROUNDED_PULL = 150.0  # the same once values are rounded
 MOST_PULL = 1 / 16  # per step: values move no faster
@@ -49,14 +49,14 @@ def _for_size(state: State, plan: Plan, size: int, samples: int, other_bytes: in
     """
     schedule = plan.schedule
     assert state.bits is not None and state.distortion is not None
-    error = math.log(state.bits / (8.0 * (ROUNDED_MARGIN if state.snapped else schedule.size_margin) * size))
+    error = math.log(state.bits / (8.0 * (1.0 if state.snapped else schedule.size_margin) * size))
     if state.excess is None:
         state.excess = error
     descended = _descended(plan, fraction)
     error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
     if descended >= 1:
         _gather(state, plan, error)
-    push = max(-MOST_PUSH, min(MOST_PUSH, PUSH * error))
+    push = max(-MOST_DOWN, min(MOST_UP, (PUSH_UP if error > 0 else PUSH_DOWN) * error))
     wanted = max(8.0, 8.0 * (size - other_bytes))
     return RATE_SLOPE * state.distortion * samples / wanted * math.exp(push + state.pull)
 
@@ -68,7 +68,7 @@ def _for_psnr(state: State, plan: Plan, psnr: float, fraction: float) -> float:
     error = max(-1.0, min(1.0, math.log(wanted / state.distortion)))
     if _descended(plan, fraction) >= 1:
         _gather(state, plan, error)
-    push = max(-MOST_PUSH, min(MOST_PUSH, PSNR_PUSH * error))
+    push = max(-MOST_DOWN, min(MOST_UP, PSNR_PUSH * error))
     return DISTORTION_SLOPE * wanted * math.exp(push + state.pull)
 
 
@@ -81,5 +81,6 @@ def _descended(plan: Plan, fraction: float) -> float:
 def _gather(state: State, plan: Plan, error: float) -> None:
     schedule = plan.schedule
     rate_of_pull = min(MOST_PULL, (ROUNDED_PULL if state.snapped else PULL) / schedule.steps)
-    gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * schedule.rate_every
+    between = schedule.rate_every * (ROUNDED_TURN if state.contexts is not None and not state.snapped else 1)
+    gathered = state.pull + rate_of_pull * max(-MOST_ERROR, min(MOST_ERROR, error)) * between
     state.pull = max(-MOST_GATHERED, min(MOST_GATHERED, gathered))

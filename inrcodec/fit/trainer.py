@@ -24,9 +24,9 @@ from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule, Target
-from inrcodec.fit.quantized import FlatLayout, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
+from inrcodec.fit.quantized import FlatLayout, Rate, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
-from inrcodec.fit.steering import steer, wanted_distortion
+from inrcodec.fit.steering import ROUNDED_TURN, steer, wanted_distortion
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -36,6 +36,9 @@ MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
 COMPARE_EVERY = 0.05  # of a run with a size target, between packings
 ROUNDED_EVERY = 0.015  # the same once values are rounded, when what fits is kept
+DISTORTION_OVER_SIZE = 1.5  # a file smaller by 1 % has about so many per cent more distortion
+MOST_OVER = 1.04  # sizes kept, over the one wanted
+NOISY_TRUST = 0.5  # in the size that values with noise are packed to, against what was known of it before
 SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
@@ -82,7 +85,9 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
         saved = load_checkpoint(options.checkpoint, options.checkpoint_key)
-        restore(state, saved, plan.schedule.scale_learning_rate, _contexts(layout, plan, options.seed))
+        restore(
+            state, saved, plan.schedule.scale_learning_rate, (_contexts(layout, plan, options.seed), _contexts(layout, plan, options.seed))
+        )
     with deferred_interrupt() as pressed, team(data.parts) as threads:
         interrupted = _run(state, layout, frozen, data, plan, options, pressed, threads)
     if interrupted:
@@ -121,7 +126,7 @@ def _run(
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
-            state.contexts = _contexts(layout, plan, options.seed)
+            state.contexts, state.rounded_contexts = (_contexts(layout, plan, options.seed) for _ in range(2))
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
             _snap_steps(state, schedule.rounded_push)
@@ -142,7 +147,8 @@ def _run(
         if state.log_step is not None and state.step % schedule.rate_every == 0:
             assert residual is not None and step_size is not None
             _apply_rate(state, layout, data, plan, options, working, residual, step_size, fraction, threads)
-            if plan.target.size is not None and fraction >= state.compared + (ROUNDED_EVERY if rounding else COMPARE_EVERY):
+            due = fraction >= state.compared + (ROUNDED_EVERY if rounding else COMPARE_EVERY)
+            if due and plan.target.size is not None and state.bits is not None:
                 _compare_with_packed(state, layout, data, frozen, plan, options, fraction)
         for optimizer in state.optimizers:
             optimizer.step()
@@ -199,14 +205,7 @@ def _apply_rate(
     assert state.log_step is not None and state.log_scale is not None and state.scale_optimizer is not None
     schedule = plan.schedule
     weight = state.lam / data.samples
-    contexts = state.contexts
-    if contexts is None:
-        r = rate(layout, working, state.log_step, state.log_scale)
-    else:
-        others = leading(layout, len(layout.params) - len(contexts.tables))
-        r = rate(others, working[: others.size], state.log_step[: others.groups], state.log_scale[: others.groups])
-        r = add_context_rate(contexts, r, working, residual, state.log_step, threads)
-        contexts.optimizer.step()
+    r = _rate_of(state, state.contexts, layout, working, residual, threads)
     if not state.snapped:
         state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
     state.log_scale.grad = weight * r.grad_log_scale
@@ -214,13 +213,34 @@ def _apply_rate(
     torch.maximum(state.log_scale, state.log_step + math.log(SCALE_FLOOR), out=state.log_scale)
     # The rate is evaluated every few steps only, with as many times its weight.
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
+    bits = float(r.bits)
+    if state.rounded_contexts is not None and not state.snapped:
+        if state.step // schedule.rate_every % ROUNDED_TURN:
+            return
+        apart = quantize_flat(layout, state.values, step_size, None)
+        rounded = torch.addcmul(state.values, apart, step_size[layout.group])
+        bits = float(_rate_of(state, state.rounded_contexts, layout, rounded, apart, threads).bits)
     overhead = TENSOR_OVERHEAD_BITS * len(layout.params) + GROUP_OVERHEAD_BITS * layout.groups
     other = 8 * options.other_bytes
     if state.correction is None:
-        # Rounded values seem to need fewer bits than noisy ones; the packed size is the same.
-        state.correction = 1.0 if state.bits is None else (state.bits - other) / (float(r.bits) + overhead)
-    state.bits = state.correction * (float(r.bits) + overhead) + other
+        # Rounded values may seem to need fewer bits than noisy ones; the packed size is the same.
+        state.correction = 1.0 if state.bits is None else (state.bits - other) / (bits + overhead)
+    state.bits = state.correction * (bits + overhead) + other
     steer(state, plan, data.samples, options.other_bytes, fraction)
+
+
+def _rate_of(
+    state: State, contexts: Contexts | None, layout: FlatLayout, values: torch.Tensor, residual: torch.Tensor, threads: Team
+) -> Rate:
+    """The rate of `values` (p,), noisy or rounded; the context network, where there is one, makes a step."""
+    assert state.log_step is not None and state.log_scale is not None
+    if contexts is None:
+        return rate(layout, values, state.log_step, state.log_scale)
+    others = leading(layout, len(layout.params) - len(contexts.tables))
+    r = rate(others, values[: others.size], state.log_step[: others.groups], state.log_scale[: others.groups])
+    r = add_context_rate(contexts, r, values, residual, state.log_step, threads)
+    contexts.optimizer.step()
+    return r
 
 
 def _snap_steps(state: State, rounded_push: float) -> None:
@@ -230,7 +250,9 @@ def _snap_steps(state: State, rounded_push: float) -> None:
     state.log_step.copy_(torch.log(torch.as_tensor(steps(codes), device=state.log_step.device)))
     state.log_step.grad = None
     state.snapped = True
-    state.correction = None
+    if state.contexts is None:
+        state.correction = None
+    state.contexts = state.rounded_contexts
     state.pull += rounded_push
 
 
@@ -240,17 +262,21 @@ def _compare_with_packed(
     """Correct the estimate of bits, which knows nothing of the entropy coder, by packing what there is."""
     assert state.log_step is not None and state.bits is not None
     steps = _steps_by_name(layout, state.log_step)
-    contexts = None if state.contexts is None else state.contexts.integers()
+    contexts = None if state.rounded_contexts is None else state.rounded_contexts.integers()
     _, payload = pack(plan.network, plan.config, {**to_arrays(layout, state.values), **frozen}, steps, contexts=contexts)
     other = 8 * options.other_bytes
     packed = 8 * len(payload) + other
     assert state.correction is not None
-    state.correction *= (packed - other) / max(1.0, state.bits - other)
+    # What one packing says may be of that moment only, as long as there is noise.
+    state.correction *= ((packed - other) / max(1.0, state.bits - other)) ** (1.0 if state.snapped else NOISY_TRUST)
     state.bits, state.compared = float(packed), fraction
-    # Of what fits, once it is rounded, the best is kept.
-    fits = plan.target.size is not None and packed <= 8 * plan.target.size
-    if state.snapped and fits and state.distortion is not None and (state.best is None or state.distortion < state.best.loss):
-        state.best = state.snapshot(state.distortion)
+    # Once values are rounded, the best of what fits or nearly does is kept: steps a little coarser make it fit.
+    if plan.target.size is None or not state.snapped or state.distortion is None:
+        return
+    over = max(1.0, packed / (8 * plan.target.size))
+    loss = state.distortion * over**DISTORTION_OVER_SIZE
+    if over <= MOST_OVER and (state.best is None or loss < state.best.loss):
+        state.best = state.snapshot(loss)
 
 
 def _watch(state: State, layout: FlatLayout, schedule: Schedule, distortion: float, variance: float, fraction: float) -> bool:
@@ -292,7 +318,8 @@ def _keep_best(state: State, distortion: float, target: Target, samples: int, ph
     loss = average + state.lam * bits / samples
     if target.psnr is not None:
         # Of what is good enough the smallest, else the best.
-        loss = bits / samples if average <= wanted_distortion(target.psnr) else 1e6 * (1 + average)
+        share = average / wanted_distortion(target.psnr)
+        loss = bits / samples * share ** (1 / DISTORTION_OVER_SIZE) if share <= 1 else 1e6 * (1 + average)
     state.cycle_loss.clear()
     if state.best is None or loss < state.best.loss:
         state.best = state.snapshot(loss)
