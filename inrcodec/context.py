@@ -97,6 +97,8 @@ def compressed(values: Integers) -> Integers:
 
 def parents(resolution: int, parent: int) -> Integers:
     """The nearest vertex of a level of `parent` vertices for each of `resolution`, along one axis: (resolution,)."""
+    if resolution == parent:
+        return np.arange(resolution)
     return (2 * np.arange(resolution) * (parent - 1) + resolution - 1) // (2 * (resolution - 1))
 
 
@@ -179,17 +181,17 @@ class Padded:
         return np.arange(math.prod(self.shape)).reshape(self.shape)[self.inner].reshape(-1)
 
 
-def surroundings(parent: NDArray[np.integer], resolution: int, d: int) -> Integers:
-    """Inputs from the parent plane (R', ..., R'): its nearest symbol, and the sum of magnitudes within 1 of it: (2, R^d)."""
-    nearest = np.ix_(*[parents(resolution, parent.shape[0])] * d)
+def surroundings(parent: NDArray[np.integer], sizes: tuple[int, ...]) -> Integers:
+    """Inputs from the parent plane, for a plane of `sizes`: its nearest symbol, and the sum of magnitudes within 1 of it: (2, n)."""
+    nearest = np.ix_(*(parents(n, m) for n, m in zip(sizes, parent.shape, strict=True)))
     padded = np.pad(np.abs(parent.astype(np.int64)), 1)
-    for k in range(d):
+    for k in range(len(sizes)):
         padded = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=k).sum(axis=-1)
     return np.stack([compressed(parent.astype(np.int64)[nearest].reshape(-1)), compressed(padded[nearest].reshape(-1))])
 
 
 def encode(net: ContextNet, symbols: NDArray[np.integer], parent: NDArray[np.integer] | None, level: int) -> bytes:
-    """The stream of a level's symbols (*sizes, features); parent (R', ..., R', features) those of the level before, of cubes only."""
+    """The stream of a level's symbols (*sizes, features); parent (*its sizes, features) those of the level before."""
     *sizes, features = symbols.shape
     padded = Padded(tuple(sizes))
     order, _ = padded.fronts()
@@ -254,7 +256,7 @@ class Known:
     @classmethod
     def of_plane(cls, parent: NDArray[np.integer] | None, before: Integers, padded: Padded, level: int, feature: int) -> "Known":
         none = np.zeros((2, 0), dtype=np.int64)
-        return cls(none if parent is None else surroundings(parent[..., feature], padded.sizes[0], padded.d), before, level)
+        return cls(none if parent is None else surroundings(parent[..., feature], padded.sizes), before, level)
 
     def inputs(self, vertices: Integers | slice, n: int) -> Integers:
         """Parent, its surroundings, the feature before, the level, of n vertices: (4, n)."""

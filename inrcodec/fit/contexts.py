@@ -125,7 +125,7 @@ def _rate_followed(contexts: Contexts, symbols: list[Tensor], threads: Team) -> 
 
 
 def context_bits(contexts: Contexts, symbols: list[Tensor]) -> Tensor:
-    """Bits of the tables' symbols (*sizes, k), differentiable; noisy ones are no integers. Where there are several they are cubes."""
+    """Bits of the tables' symbols (*sizes, k), differentiable; noisy ones are no integers."""
     total = symbols[0].new_zeros(())
     parent: Tensor | None = None
     for table, v in zip(contexts.tables, symbols, strict=True):
@@ -150,11 +150,11 @@ def _inputs(own: Tensor, parent: Tensor | None, before: Tensor | None, d: int, l
     if parent is None:
         around = [own.new_zeros(n)] * 2
     else:
-        rows = torch.as_tensor(parents(sizes[0], parent.shape[0]), device=own.device)
+        rows = [torch.as_tensor(parents(n, m), device=own.device) for n, m in zip(sizes, parent.shape, strict=True)]
         box = parent.abs()[None, None]
         pool = functional.avg_pool2d if d == 2 else functional.avg_pool3d
         box = pool(box, 3, stride=1, padding=1, count_include_pad=True)[0, 0] * 3**d
-        around = [_compressed(_taken(part, rows, d)).reshape(-1) for part in (parent, box)]
+        around = [_compressed(_taken(part, rows)).reshape(-1) for part in (parent, box)]
     previous = own.new_zeros(n) if before is None else _compressed(before).reshape(-1)
     return torch.stack([*(part.reshape(-1) for part in seen), _compressed(total).reshape(-1), *around, previous, own.new_full((n,), level)])
 
@@ -169,9 +169,9 @@ def _shifted(padded: Tensor, offset: tuple[int, ...], sizes: torch.Size) -> Tens
     return padded[tuple(slice(2 + o, 2 + o + n) for o, n in zip(offset, sizes, strict=True))]
 
 
-def _taken(values: Tensor, rows: Tensor, d: int) -> Tensor:
-    for k in range(d):
-        values = values.index_select(k, rows)
+def _taken(values: Tensor, rows: list[Tensor]) -> Tensor:
+    for k, chosen in enumerate(rows):
+        values = values.index_select(k, chosen)
     return values
 
 

@@ -60,10 +60,7 @@ class Piece:
 def context_rate(
     symbols: Sequence[tuple[int, F32]], weights: tuple[F32, F32, F32, F32], threads: Team
 ) -> tuple[float, list[F32], tuple[F32, ...]]:
-    """Bits of the levels (number, symbols (*sizes, k)), from the coarsest on; slopes of the symbols and of the weights.
-
-    Where there are several levels they are cubes.
-    """
+    """Bits of the levels (number, symbols (*sizes, k)), from the coarsest on; slopes of the symbols and of the weights."""
     planes = [[_plane(level, f, v[..., f]) for f in range(v.shape[-1])] for level, v in symbols]
     work = []
     for i, level in enumerate(planes):
@@ -112,15 +109,15 @@ def _row_bases(padded: Padded, rows: slice) -> NDArray[np.int64]:
 
 
 def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, weights: tuple[F32, F32, F32, F32], features: int) -> Piece:
-    d, r = len(plane.sizes), plane.sizes[-1]
+    sizes, r = plane.sizes, plane.sizes[-1]
     distances, bases = plane.padded.distances(), _row_bases(plane.padded, rows)
     parent_bases, last = np.zeros(len(bases), dtype=np.int64), np.zeros(r, dtype=np.int64)
     compressed = box = NOTHING
     if parent is not None:
-        nearest, q = parents(r, parent.sizes[0]), parent.sizes[0]
-        numbers, last = np.arange(rows.start, rows.stop), nearest
-        for k in range(d - 1):
-            parent_bases = (parent_bases + nearest[numbers // r ** (d - 2 - k) % r]) * q
+        nearest = [parents(n, m) for n, m in zip(sizes, parent.sizes, strict=True)]
+        numbers, last = np.arange(rows.start, rows.stop), nearest[-1]
+        for k, n in enumerate(sizes[:-1]):
+            parent_bases = (parent_bases + nearest[k][numbers // math.prod(sizes[k + 1 : -1]) % n]) * parent.sizes[k + 1]
         compressed, box = np.ascontiguousarray(parent.inner(parent.compressed)).reshape(-1), parent.box
     seen = NOTHING
     if before is not None:
@@ -129,7 +126,7 @@ def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, 
     grads = tuple(np.zeros_like(a) for a in (plane.v, plane.v, compressed, box, seen))
     found = tuple(np.zeros_like(w) for w in (*weights[:3], weights[3][:, 0]))
     bits = cpu_contexts.rate(
-        *(plane.v, plane.compressed, bases, distances, len(distances) - d, compressed, box, parent_bases, last, seen),
+        *(plane.v, plane.compressed, bases, distances, len(distances) - len(sizes), compressed, box, parent_bases, last, seen),
         *(*weights, plane.level * features + plane.feature, plane.level),
         *(*grads, *found),
     )
