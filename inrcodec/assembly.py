@@ -60,20 +60,20 @@ def make_file(
     head: dict[str, Any],
     plan: Any,
     fitted: Any,
-    masks: Sequence[Entry],
+    behind: Sequence[Entry],
     by_size: Sequence[str],
     coarser: int,
     ancillary: tuple[Chunk, ...],
 ) -> bytes:
-    """The file of a fitted network, `masks` behind its tensors.
+    """The file of a fitted network, the tensors `behind` after its own.
 
     `coarser` makes it smaller: steps an eighth of an octave larger for the tensors `by_size`, first for the first ones, and again for all.
     """
-    every, some = divmod(coarser, len(by_size))
+    every, some = divmod(coarser, max(1, len(by_size)))
     values = {**fitted.values, **fitted.frozen}
     tensors, payload = pack(plan.network, plan.config, values, fitted.steps, coarser=every, also=by_size[:some], contexts=fitted.contexts)
-    full = {**head, "tens": [*tensors, *(entry for entry, _ in masks)]}
-    return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary))
+    full = {**head, "tens": [*tensors, *(entry for entry, _ in behind)]}
+    return dump(Container(full, payload + b"".join(content for _, content in behind), ancillary))
 
 
 def bytes_beside_payloads(plan: Any, head: dict[str, Any], masks: Sequence[Entry], ancillary: tuple[Chunk, ...]) -> int:
