@@ -3,8 +3,8 @@
     python -m tools.make_vectors [--out FOLDER]
 
 A case is a folder with input.inr, test.json (SHA-256 of the parameters, the query, error bounds) and reference.npy (float32 values in
-[0, 1], evaluated by the NumPy engine). Existing cases are never overwritten: bytes that once were valid stay so, unless the format's
-version changes.
+[0, 1], evaluated by the NumPy engine); with a residual also source.npy, which the nominal grid is to keep to within a bound. Existing
+cases are never overwritten: bytes that once were valid stay so, unless the format's version changes.
 """
 
 import argparse
@@ -45,6 +45,9 @@ def main() -> int:
         extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
         bounds = {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
         facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds}
+        if inr.residual is not None:
+            facts["bound"] = inr.residual.bound
+            np.save(folder / "source.npy", source)
         (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 
@@ -73,6 +76,9 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("volume-float32", box(), {"kind": "volume", "size": 1500, **fitted}),
         ("volume-missing", with_holes(box()), {"kind": "volume", "size": 1500, **fitted}),
         ("audio-windows", wav(), {"settings": {"steps": 100, "window": 256}}),
+        ("residual-lossless", codes(noisy(rgb), 8), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-float64", codes(noisy(waves(20, 20, 1)), 16), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-bounded", with_holes(box()), {"kind": "volume", "max_error": 0.01, "settings": {"steps": 200}}),
         ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 12, "batch": 2048, **SMALL_SHAPE}}),
     ]
 
@@ -113,6 +119,10 @@ def waves(height: int, width: int, channels: int) -> NDArray[np.float64]:
     y, x = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.3 * np.sin(x / (4.0 + k)) * np.cos(y / (5.0 + k)) + 0.15 * (x > y + 3 * k) for k in range(channels)]
     return np.clip(np.stack(planes, axis=-1), 0, 1)
+
+
+def noisy(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(values + np.random.default_rng(0).normal(0, 0.01, values.shape), 0, 1)
 
 
 def codes(values: NDArray[np.float64], bits: int) -> NDArray[Any]:
