@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inrcodec
-from inrcodec import bounded, codec, context, residual, spec
+from inrcodec import bounded, codec, context, rans, residual, spec
 from inrcodec.backends import available, make_engine
 from inrcodec.backends.base import compile_network
 from inrcodec.backends.numpy import NumpyEngine
@@ -28,7 +28,7 @@ from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal, exact_samples
 from tests.nets import lively_params, name_of, small_networks
 from tests.test_conformance import CASES, VALID
-from tests.test_context import some_net, some_symbols
+from tests.test_context import plain_decode, some_net, some_symbols
 from tests.test_decoder import file_bytes
 
 QUICK: dict[str, Any] = {"effort": 1, "device": "cpu", "deterministic": True}
@@ -105,6 +105,27 @@ def test_what_is_written_is_read(shape: list[int], channels: int, scale: float, 
 def test_fitted_payloads_are_read(shape: list[int], scale: float, seed: int) -> None:
     values = some_symbols((*shape, 2), scale, seed)
     assert np.array_equal(residual.decode(fit_residual.payload(values, seed=0), shape, 2), values)
+
+
+@pytest.mark.parametrize(("sizes", "low"), [((4, 5), 0), ((3, 2, 4), 2)])
+def test_a_second_decoder_reads_the_same(sizes: tuple[int, ...], low: int) -> None:
+    """By the text, channel by channel and bit by bit, where the grid's axes are the coded ones."""
+    values = some_symbols((*sizes, 3), 4.0, 0)
+    payload = residual.encode(residual.to_planes(values), low, some_net(len(sizes), 3))
+    assert payload[0] == low
+    length, at = rans.read_leb128(payload, 1)
+    net = context.unpack_net(payload[at : at + length], d=len(sizes), planes=3)
+    at, high = at + length, None
+    found = np.zeros_like(values)
+    for k in range(3):
+        length, at = rans.read_leb128(payload, at)
+        high = plain_decode(payload[at : at + length], net, (*sizes, 1), high, k)
+        found[..., k] = high[..., 0]
+        at += length
+    bits = "".join(f"{byte:08b}" for byte in payload[at:])
+    places = [int(bits[i * low : (i + 1) * low] or "0", 2) for i in range(values.size)]
+    assert np.array_equal(found * 2**low + np.array(places).reshape(values.shape), values)
+    assert set(bits[values.size * low :]) <= {"0"} and len(bits) - values.size * low < 8
 
 
 @pytest.mark.parametrize("low", [0, 3])
@@ -254,6 +275,25 @@ def test_lossless_pictures_are_the_same_array(channels: int, bits: int) -> None:
     assert report.report.psnr == math.inf and report.report.max_error == report.report.bound == 0
     check(report.data, source, 0)
     assert (load(report.data).head["out"]["residual"]["tolerance"] < 4e-5) == (bits == 16)
+
+
+@pytest.mark.parametrize("part", [np.s_[:1], np.s_[:, :1], np.s_[:1, :1], np.s_[:2, :3]], ids=["row", "column", "point", "few"])
+def test_lossless_pictures_of_few_samples(part: Any) -> None:
+    check(encoded(picture(3, 8)[part], lossless=True), picture(3, 8)[part], 0)
+
+
+def test_a_lossless_volume_over_time() -> None:
+    source = np.stack([volume("uint8")[:4, :5, :6], volume("uint8")[1:5, :5, :6], volume("uint8")[2:6, :5, :6]])
+    check(encoded(source, kind="volume", lossless=True), source, 0)
+
+
+def test_a_lossless_video(tmp_path: Any) -> None:
+    from PIL import Image
+
+    for i in range(3):
+        Image.fromarray(picture(3, 8, seed=i)).save(tmp_path / f"{i}.png")
+    data = inrcodec.encode(tmp_path, kind="video", lossless=True, settings={"steps": 20}, **QUICK).data
+    check(data, np.stack([picture(3, 8, seed=i) for i in range(3)]), 0)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
