@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inrcodec
-from inrcodec import bounded, codec, context, rans, residual, spec
+from inrcodec import bounded, codec, context, rans, residual, sampling, spec
 from inrcodec.backends import available, make_engine
 from inrcodec.backends.base import compile_network
 from inrcodec.backends.numpy import NumpyEngine
@@ -391,6 +391,14 @@ def test_parts_are_those_of_the_whole(name: str, request: pytest.FixtureRequest)
         np.concatenate(list(inr.slabs(region=[(1, 6)] * len(inr.grid_shape)).parts)), whole[(slice(1, 6),) * len(inr.grid_shape)]
     )
     np.testing.assert_array_equal(inr.decode(size=inr.grid_shape), whole)
+
+
+def test_files_have_the_corrected_samples(floating: bytes, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "SLAB_BYTES", 2000)
+    inr = inrcodec.open(floating, backend="numpy")
+    inr.export(tmp_path / "a.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), inr.decode()[..., 0])
+    assert bounded.largest_error(np.load(tmp_path / "a.npy")[..., None], read_signal(volume("float32", missing=True), kind="volume")) <= 0.5
 
 
 def test_other_bits_and_types_are_made_of_the_corrected_codes(lossless: bytes) -> None:
