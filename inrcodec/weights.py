@@ -121,7 +121,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
     network, config = read_network(container.head)
     params = network.params(config)
     entries = container.head["tens"]
-    if entries and entries[-1][0] == spec.MASK:
+    while entries and entries[-1][0] in (spec.MASK, spec.RESIDUAL):
         entries = entries[:-1]
     position, payloads = 0, []
     for _, length in entries:

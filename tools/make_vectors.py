@@ -3,8 +3,9 @@
     python -m tools.make_vectors [--out FOLDER]
 
 A case is a folder with input.inr, test.json (SHA-256 of the parameters, queries, error bounds) and reference.npy and other references
-(float32 values, evaluated by the NumPy engine). Some files are fitted, some made by hand (small_files.py). What exists is never
-overwritten, queries are added only: bytes that once were valid stay so, unless the format's version changes.
+(float32 values, evaluated by the NumPy engine); of a file with a residual that was fitted also source.npy, which its samples are to keep to
+within a bound. Some files are fitted, some made by hand (small_files.py). What exists is never overwritten, queries are added only: bytes
+that once were valid stay so, unless the format's version changes.
 """
 
 import argparse
@@ -61,7 +62,8 @@ def main() -> int:
         if folder.exists():
             print(f"{folder}: exists, left as it is", file=sys.stderr)
             continue
-        write_case(folder, inrcodec.encode(source, deterministic=True, device="cpu", **options).data)
+        data = inrcodec.encode(source, deterministic=True, device="cpu", **options).data
+        write_case(folder, data, source if isinstance(source, np.ndarray) and "residual" in inrcodec.open(data).head["out"] else None)
     for name, data in small_files.files().items():
         if not (out / f"small-{name}").exists():
             write_case(out / f"small-{name}", data)
@@ -70,7 +72,8 @@ def main() -> int:
     return 0
 
 
-def write_case(folder: Path, data: bytes) -> None:
+def write_case(folder: Path, data: bytes, source: NDArray[Any] | None = None) -> None:
+    """`source`: samples that the file keeps to within its bound."""
     inr = inrcodec.open(data, backend="numpy")
     folder.mkdir(parents=True)
     (folder / "input.inr").write_bytes(data)
@@ -79,6 +82,9 @@ def write_case(folder: Path, data: bytes) -> None:
     extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
     bounds = {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
     facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds}
+    if source is not None and inr.residual is not None:
+        facts["bound"] = inr.residual.bound
+        np.save(folder / "source.npy", source)
     (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -102,11 +108,11 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
     rgba[:4, :, 3] = 0
     fitted = {"settings": {"steps": 400}}
     return [
-        ("sasnet.1-rgb", codes(rgb, 8), fitted),
-        ("sasnet.1-rgba", codes(rgba, 8), fitted),
-        ("sasnet.1-grey16", codes(waves(20, 20, 1), 16), fitted),
-        ("sasnet.1-hashed", codes(rgb, 8), {"settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
-        ("sasnet.1-row", codes(waves(1, 40, 3), 8), fitted),
+        ("sasnet.1-rgb", codes(rgb, 8), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-rgba", codes(rgba, 8), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-grey16", codes(waves(20, 20, 1), 16), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-hashed", codes(rgb, 8), {"arch": "sasnet.1", "settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
+        ("sasnet.1-row", codes(waves(1, 40, 3), 8), {"arch": "sasnet.1", **fitted}),
         ("sasnet.2-rgb", codes(rgb, 8), {"arch": "sasnet.2", **fitted}),
         (
             "sasnet.2-context",
@@ -119,6 +125,9 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("volume-float32", box(), {"kind": "volume", "size": 1500, **fitted}),
         ("volume-missing", with_holes(box()), {"kind": "volume", "size": 1500, **fitted}),
         ("audio-windows", wav(), {"settings": {"steps": 100, "window": 256}}),
+        ("residual-lossless", codes(noisy(rgb), 8), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-float64", codes(noisy(waves(20, 20, 1)), 16), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-bounded", with_holes(box()), {"kind": "volume", "max_error": 0.01, "settings": {"steps": 200}}),
         ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 12, "batch": 2048, **SMALL_SHAPE}}),
     ]
 
@@ -159,6 +168,10 @@ def waves(height: int, width: int, channels: int) -> NDArray[np.float64]:
     y, x = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.3 * np.sin(x / (4.0 + k)) * np.cos(y / (5.0 + k)) + 0.15 * (x > y + 3 * k) for k in range(channels)]
     return np.clip(np.stack(planes, axis=-1), 0, 1)
+
+
+def noisy(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(values + np.random.default_rng(0).normal(0, 0.01, values.shape), 0, 1)
 
 
 def codes(values: NDArray[np.float64], bits: int) -> NDArray[Any]:
