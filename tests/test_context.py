@@ -171,7 +171,7 @@ def test_the_compiled_rate_of_such_planes_is_the_one_autograd_follows(sizes: tup
 
 
 @given(st.integers(2, 3), st.integers(2, 12), st.integers(1, 3), st.floats(0.01, 300), st.integers(0, 1 << 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_written_is_read(d: int, r: int, k: int, scale: float, seed: int) -> None:
     r = min(r, 6) if d == 3 else r
     symbols, parent = some_symbols((r,) * d + (k,), scale, seed), some_symbols((max(2, r // 2),) * d + (k,), scale, seed + 1)

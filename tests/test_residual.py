@@ -92,7 +92,7 @@ def payload_of(data: bytes) -> bytes:
 @given(
     st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(1, 3), st.floats(0.01, 1e5), st.integers(0, 9), st.integers(0, 1 << 30)
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_written_is_read(shape: list[int], channels: int, scale: float, low: int, seed: int) -> None:
     values = some_symbols((*shape, channels), scale, seed)
     planes = residual.to_planes(values)
@@ -101,7 +101,7 @@ def test_what_is_written_is_read(shape: list[int], channels: int, scale: float, 
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.floats(0.01, 3e4), st.integers(0, 1 << 30))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_fitted_payloads_are_read(shape: list[int], scale: float, seed: int) -> None:
     values = some_symbols((*shape, 2), scale, seed)
     assert np.array_equal(residual.decode(fit_residual.payload(values, seed=0), shape, 2), values)

@@ -149,7 +149,7 @@ def test_coarser_grids_are_means_of_what_is_there() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5)), min_size=1, max_size=20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_points_are_missing_with_the_cell_they_lie_in(points: list[tuple[float, float]]) -> None:
     inr = inrcodec.open(file_with(holes()), backend="numpy")
     found = np.isnan(inr.at(points)).all(axis=1)
