@@ -135,6 +135,8 @@ def test_another_reference_fails(
         ({"version": 1}, "version is of the wrong type"),
         ({"parameters_sha256": "0" * 64}, "parameters differ"),
         ({"parameters_sha256": "0" * 63}, "parameters_sha256 is not one"),
+        ({"bound": -1}, "bound is not a number of at least 0"),
+        ({"bound": True}, "bound is not a number of at least 0"),
         ({"queries": []}, "queries is not a map"),
         ({"queries": {"part": {"zoom": 2}}}, "queries.part: expected size, region or points"),
         ({"queries": {"part": {"size": 2}}}, "queries.part: size is of the wrong shape"),
@@ -146,6 +148,23 @@ def test_other_facts_fail(values: dict[str, Any], message: str, corpus: Path, ca
     code, printed = outcome(corpus, capsys)
     assert code == 1
     assert message in printed
+
+
+@pytest.mark.parametrize("name", ["small-residual", "small-residual-missing"])
+def test_another_source_fails(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "valid" / name
+    shutil.copytree(run.CORPUS / "valid" / name, folder)
+    source = np.load(folder / "source.npy")
+    assert run.check_valid(folder, MINI, tmp_path / "out") == []
+    np.save(folder / "source.npy", source + source.dtype.type(1))
+    assert "samples: one is" in run.check_valid(folder, MINI, tmp_path / "out")[0]
+    np.save(folder / "source.npy", source[:-1])
+    assert run.check_valid(folder, MINI, tmp_path / "out")[0].startswith(
+        f"samples: expected {source[:-1].nbytes} bytes, got {source.nbytes}"
+    )
+    if source.dtype.kind == "f":
+        np.save(folder / "source.npy", np.nan_to_num(source))
+        assert run.check_valid(folder, MINI, tmp_path / "out") == ["samples: others are missing"]
 
 
 def test_facts_that_are_no_json_fail(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

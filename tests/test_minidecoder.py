@@ -11,12 +11,15 @@ import pytest
 
 import inrcodec
 from conformance import minidecoder
+from inrcodec import residual
 from inrcodec.errors import InrError
-from tools import small_files
+from tools import small_files, small_residuals
 
 PATH = Path(minidecoder.__file__)
 VALID = PATH.parent / "valid"
 FILES = small_files.files()
+RESIDUALS = small_residuals.files()
+BYTES = FILES | {name: data for name, (data, _) in RESIDUALS.items()}
 
 
 def test_it_needs_numpy_and_the_standard_library_only() -> None:
@@ -30,7 +33,7 @@ def test_it_needs_numpy_and_the_standard_library_only() -> None:
 
 
 def test_it_stays_small() -> None:
-    assert len(PATH.read_text().splitlines()) <= 640
+    assert len(PATH.read_text().splitlines()) <= 700
 
 
 def numbers(text: str, models: list[tuple[int, int]]) -> list[int]:
@@ -46,6 +49,8 @@ def test_examples_of_the_text() -> None:
     assert numbers("00 00 00000100", []) == []
     assert minidecoder.lattice(bytes.fromhex("02002f80"), 4, 2).tolist() == [[0, 1], [1, -1], [1, 1], [2, 0]]
     assert minidecoder.lattice(bytes.fromhex("04032f30"), 2, 2).tolist() == [[1, 0], [4, 3]]
+    for text in ("00 09 013f000000c8010100 06 00002e62c30b", "01 09 013f000000c8010100 06 0000a30b1c02 80"):
+        assert minidecoder.residual(bytes.fromhex(text), (5,), 1)[:, 0].tolist() == [1, 0, -2, 0, 0]
     assert minidecoder.laplace(4)[0] == [16379, 2, 2, 1]
     assert minidecoder.laplace(8 * 16 + 7)[0][:12] == [5740, 4570, 2158, 1681, 794, 619, 292, 227, 108, 84, 39, 31]
 
@@ -75,6 +80,39 @@ def test_double_precision_is_near() -> None:
         single, double = (minidecoder.open(data, real).decode(numbers=True) for real in (np.float32, np.float64))
         assert double.dtype == np.float64
         assert 0 < np.nanmax(np.abs(single - double)) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name, (_, source) in RESIDUALS.items() if source is not None])
+def test_bounds_are_kept_by_the_precision_that_they_ask_for(name: str) -> None:
+    data, source = RESIDUALS[name]
+    file = minidecoder.open(data)
+    stated, found = file.head["out"]["residual"], file.decode()
+    assert found.dtype == source.dtype
+    assert np.nanmax(np.abs(found.astype(np.float64) - source)) <= stated["bound"]
+    assert np.array_equal(np.isnan(found), np.isnan(source))
+    same = np.array_equal(file.decode(numbers=True), minidecoder.open(data, np.float64).decode(numbers=True), equal_nan=True)
+    assert same or (stated["bound"] > 0 and stated["tolerance"] >= small_residuals.SINGLE)
+
+
+@pytest.mark.parametrize("name", ["residual", "residual-four"])
+def test_a_region_is_a_crop_and_other_grids_have_no_residual(name: str) -> None:
+    file = minidecoder.open(RESIDUALS[name][0])
+    region = [(1, axis["n"] - 1) for axis in file.head["axes"]]
+    assert np.array_equal(file.decode(region=region), file.decode()[tuple(slice(*part) for part in region)])
+    larger = [axis["n"] * 3 for axis in file.head["axes"]]
+    zero = minidecoder.File(file.head, file.params, file.net, file.valid, None, file.real)
+    assert np.array_equal(file.decode(larger), zero.decode(larger))
+    assert not np.array_equal(file.decode(), zero.decode())
+
+
+@pytest.mark.parametrize(("shape", "low"), [((11, 6), 0), ((11, 6), 3), ((2, 3, 4, 5), 1), ((1, 1, 1), 16), ((1, 7), 2)])
+def test_residuals_in_bands(shape: tuple[int, ...], low: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (residual, minidecoder):
+        monkeypatch.setattr(module, "BAND", 24)
+    values = (small_residuals.pattern((*shape, 2), 19) - 9).astype(np.int32)
+    planes = residual.to_planes(values)
+    payload = residual.encode(planes, low, small_residuals.network(planes.ndim - 1, 2))
+    assert np.array_equal(minidecoder.residual(payload, shape, 2), values)
 
 
 def test_misuse_is_told_apart_from_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,11 +161,11 @@ def damaged(data: bytes, random: Random) -> bytes:
     return data[:8] + b"".join(len(p).to_bytes(4, "little") + n + p + zlib.crc32(n + p).to_bytes(4, "little") for n, p in chunks)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", BYTES)
 def test_both_readers_judge_damage_alike(name: str) -> None:
     random = Random(name)
     with np.errstate(all="ignore"):
         for _ in range(60):
-            data = damaged(FILES[name], random)
+            data = damaged(BYTES[name], random)
             mini, package = outcome_of_both(data)
             assert mini == package, data.hex()
