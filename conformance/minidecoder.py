@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 # What this reader takes; elements and numbers cost about 50 bytes each.
 MAX_CHUNKS, MAX_ANCILLARY, MAX_ELEMENTS, MAX_NUMBERS = 1024, 2**24, 2**25, 2**26
+BAND = 2**22  # section 11
 USAGE, CORRUPT, UNSUPPORTED, LIMIT, MISSING = 2, 4, 5, 6, 9
 Array = NDArray[Any]
 Map = dict[str, Any]
@@ -111,7 +112,9 @@ def ascending(names: Any) -> bool:
 
 # Section 2: key, type, least and largest value. A type with * is a list of such, and the bounds are those of its length; ? is optional.
 HEAD = "kind:str level:int req:str* axes:dict*:1:4 out:dict net:list tens:list* color?:dict space?:dict windows?:dict opt?:dict"
-AXIS, OUT = "name:str n:int:1:2147483648 lo?:float hi?:float", "channels:dict*:1:4096 bits:int:1:16 dtype?:str valid?:bool:1:1"
+AXIS = "name:str n:int:1:2147483648 lo?:float hi?:float"
+OUT = "channels:dict*:1:4096 bits:int:1:16 dtype?:str valid?:bool:1:1 residual?:dict"
+RESIDUAL = "bound:float:0:inf step:float:5e-324:inf tolerance:float:5e-324:inf"
 CHANNEL = "name:str role:str scale:float offset:float low?:float high?:float"
 SPACE, WINDOWS, COLOR = "spacing:float* affine?:float* units?:str", "hop:int* overlap:int*", "icc?:bool source?:str"
 SINES = "in_features:int out_features:int hidden_features:int:1:8192 hidden_layers:int:0:64 "
@@ -154,13 +157,15 @@ def read_head(payload: bytes, icc: bool) -> Map:
     need(len(payload) <= 2**20, "HEAD is too long", LIMIT)
     head, end = unpack(payload, 2)
     need(end == len(payload) and type(head) is dict and ascending(head.get("req")), "not one map with a sorted list req")
-    need(not head["req"], f"unknown features {head['req']}", UNSUPPORTED)
+    need({*head["req"]} <= {"residual"}, f"unknown features {head['req']}", UNSUPPORTED)
     check(HEAD, head)
     need(head["kind"] in KINDS and head["level"] == 1, "unknown kind or level", UNSUPPORTED)
     axes, out, d = [check(AXIS, axis) for axis in head["axes"]], check(OUT, head["out"]), len(head["axes"])
     need(all(axis.get("lo", -1) < axis.get("hi", 1) for axis in axes), "an axis without extent")
     channels, dtype = [check(CHANNEL, channel) for channel in out["channels"]], out.get("dtype", "float64")
     need(dtype in RANGES and ("valid" not in out or "float" in out.get("dtype", "")), "unknown dtype, or valid not beside a floating one")
+    need(("residual" in out) == bool(head["req"]) and ("residual" not in out or head["kind"] != "shape"), "a residual out of place")
+    check(RESIDUAL, out.get("residual", {"bound": 0.0, "step": 1.0, "tolerance": 1.0}))
     for channel in channels:
         low, high = channel.get("low", 0.0), channel.get("high", 1.0)
         need(channel["role"] in ROLES and RANGES[dtype][0] <= low < high <= RANGES[dtype][1], "wrong role, low or high")
@@ -180,19 +185,23 @@ def read_head(payload: bytes, icc: bool) -> Map:
     return dict(head)
 
 
-def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Array | None]:
-    """Section 3: the parameters by name, and which nominal samples are there (n, ...) or None."""
+def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Array | None, Array | None]:
+    """Section 3: the parameters by name; None, or which nominal samples are there (n, ...); None, or the residual (n, ..., channel)."""
     need(all([*map(type, entry)] == [int, int] and entry[1] >= 0 for entry in head["tens"]), "an entry of tens is not codec and length")
     codecs, lengths, specs = [entry[0] for entry in head["tens"]], [entry[1] for entry in head["tens"]], net["tensors"]
-    need(all(0 <= codec <= 9 for codec in codecs), f"an unknown codec in {codecs}", UNSUPPORTED)
-    own, extra, masked = codecs[: len(specs)], codecs[len(specs) :], "valid" in head["out"]
-    need(len(own) == len(specs) and extra == [9] * (8 in own) + [7] * masked and not {7, 9} & {*own}, "not the tensors of the network")
-    grid = tuple(axis["n"] for axis in head["axes"])
-    need(sum(math.prod(spec[1]) for spec in specs) + math.prod(grid) * masked <= MAX_ELEMENTS, "too many elements", LIMIT)
+    need(all(0 <= codec <= 10 for codec in codecs), f"an unknown codec in {codecs}", UNSUPPORTED)
+    own, extra, masked, corrected = codecs[: len(specs)], codecs[len(specs) :], *(key in head["out"] for key in ("valid", "residual"))
+    need(len(own) == len(specs) and not {7, 9, 10} & {*own}, "not the tensors of the network")
+    need(extra == [9] * (8 in own) + [10] * corrected + [7] * masked, "not the tensors behind those of the network")
+    grid, channels = tuple(axis["n"] for axis in head["axes"]), len(head["out"]["channels"])
+    elements = sum(math.prod(spec[1]) for spec in specs) + math.prod(grid) * (masked + channels * corrected)
+    need(elements <= MAX_ELEMENTS, "too many elements", LIMIT)
     ends = [0, *itertools.accumulate(lengths)]
     need(ends[-1] == len(data), "lengths that do not sum to DATA")
     parts = [data[start:end] for start, end in itertools.pairwise(ends)]
-    context = context_net(parts[len(specs)], net) if 8 in own else None
+    need(net["dense"] or 8 not in own, "a context network without dense levels")
+    planes = net["grid_features"] * len(net["levels"]) if net["dense"] else 0
+    context = context_net(parts[len(specs)], net["in_features"], planes) if 8 in own else None
     params, symbols = dict[str, Array](), list[Array]()
     for (name, shape, axis), codec, part in zip(specs, own, parts, strict=False):
         dense = context is not None and name in net["dense"]
@@ -207,7 +216,8 @@ def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Ar
         symbols += [found.reshape(shape)] * dense
         params[name] = found.reshape(shape).astype(np.float32) * step(steps).reshape(along)
     need(np.abs(params.get("frequency", np.zeros(1))).max() <= net.get("band", 0), "a frequency beyond the band")
-    return params, mask(parts[-1], grid) if masked else None
+    added = residual(parts[-1 - masked], grid, channels) if corrected else None
+    return params, mask(parts[-1], grid) if masked else None, added
 
 
 def floats(raw: bytes, shape: tuple[int, ...]) -> Array:
@@ -362,12 +372,16 @@ def lattice(part: bytes, n: int, d: int) -> Array:
 
 @dataclass(frozen=True)
 class File:
-    """Sections 8 and 9; `real` is the type of all that is evaluated behind the positions in the hash grids."""
+    """Sections 8, 9 and 11; `real` is the type of all that is evaluated behind the positions in the hash grids.
+
+    Corrected samples whose tolerance asks for it are evaluated in float64 in any case.
+    """
 
     head: Map
     params: dict[str, Array]
     net: Map
     valid: Array | None
+    added: Array | None
     real: type
 
     def decode(self, size: ArrayLike | None = None, region: ArrayLike | None = None, numbers: bool = False) -> Array:
@@ -388,16 +402,22 @@ class File:
             i = first * finer[-1] + np.arange(count)
             x.append(lo + (i + 0.5) / (m * finer[-1]) * (hi - lo))
             nearest.append((2 * i + 1) * n // (2 * m * finer[-1]))
-        blocks = [*itertools.chain(*((len(i) // k, k) for i, k in zip(x, finer, strict=True)))]
-        y = self.outputs(np.stack(np.meshgrid(*x, indexing="ij"), axis=-1).reshape(-1, len(axes))).reshape(*blocks, -1)
+        blocks, out = [*itertools.chain(*((len(i) // k, k) for i, k in zip(x, finer, strict=True)))], self.head["out"]
+        corrected, real = self.added is not None and sizes == [axis["n"] for axis in axes], self.real
+        if corrected and out["residual"]["tolerance"] < 4e-5:
+            real = np.float64
+        y = self.outputs(np.stack(np.meshgrid(*x, indexing="ij"), axis=-1).reshape(-1, len(axes)), real).reshape(*blocks, -1)
         there = np.ones(1, bool) if self.valid is None else self.valid[np.ix_(*nearest)].reshape(*blocks, 1)
         inner = tuple(range(1, 2 * len(axes), 2))
         count, y = np.broadcast_to(there, y.shape).sum(axis=inner), np.where(there, y, 0).sum(axis=inner)
-        v, out = self.numbers(np.where(count, y / np.maximum(count, 1), np.nan)), self.head["out"]
-        if numbers or "float" in out.get("dtype", ""):
-            return v if numbers else v.astype(out["dtype"])
-        v = np.floor(v * (1 if "dtype" in out else 2 ** out["bits"] - 1) + 0.5)
-        return v.astype(out.get("dtype", np.uint8 if out["bits"] <= 8 else np.uint16))
+        v = self.numbers(np.where(count, y / np.maximum(count, 1), np.nan))
+        dtype = out.get("dtype", "uint8" if out["bits"] <= 8 else "uint16")
+        top = 1 if "dtype" in out else 2 ** out["bits"] - 1
+        if corrected and self.added is not None:
+            low, high = self.channels(low=0.0, high=1.0) * top
+            v = np.clip(top * v + out["residual"]["step"] * self.added[np.ix_(*nearest)], low, low + (high - low))
+            v = (v if "float" in dtype else np.floor(v + 0.5)).astype(dtype).astype(float) / top
+        return v if numbers else (v if "float" in dtype else np.floor(v * top + 0.5)).astype(dtype)
 
     def at(self, points: ArrayLike) -> Array:
         """The numbers (n, channel) at coordinates (n, d): low + v * (high - low), without clipping; v where samples are codes."""
@@ -406,35 +426,38 @@ class File:
         lo, hi, n = np.array([(axis.get("lo", -1.0), axis.get("hi", 1.0), axis["n"]) for axis in axes]).T
         place = np.clip(np.floor((x - lo) / (hi - lo) * n), 0, n - 1).astype(int)
         there = True if self.valid is None else self.valid[(*place.T,)][:, None]
-        return self.numbers(np.where(there, self.outputs(x), np.nan), math.inf)
+        return self.numbers(np.where(there, self.outputs(x, self.real), np.nan), math.inf)
 
     def numbers(self, y: Array, most: float = 1) -> Array:
         """Numbers of outputs (..., channel), v limited to 0 .. `most`, or not if that is infinite."""
-        keys = ("scale", 1.0), ("offset", 0.0), ("low", 0.0), ("high", 1.0)
-        scale, offset, low, high = np.array([[channel.get(*key) for channel in self.head["out"]["channels"]] for key in keys])
+        scale, offset, low, high = self.channels(scale=1.0, offset=0.0, low=0.0, high=1.0)
         v = np.clip(scale * y + offset, 0 if most == 1 else -most, most)
         return np.asarray(low + v * (high - low))
 
+    def channels(self, **keys: float) -> Array:
+        """Values of all channels, (key, channel), and what they are if absent."""
+        return np.array([[channel.get(*key) for channel in self.head["out"]["channels"]] for key in keys.items()])
+
     @np.errstate(over="ignore", invalid="ignore")
-    def outputs(self, x: Array) -> Array:
+    def outputs(self, x: Array, real: type) -> Array:
         """y (n, channel) at coordinates (n, d), in pieces for which a layer takes a few MiB."""
         piece = max(1, 2**20 // max(spec[1][-1] for spec in self.net["tensors"]))
-        one = self.blended if "windows" in self.head else lambda x: network(self.net, self.params, x, self.real)
-        return np.concatenate([one(x[i : i + piece]) for i in range(0, max(1, len(x)), piece)]).astype(float)
+        one = self.blended if "windows" in self.head else functools.partial(network, self.net, self.params)
+        return np.concatenate([one(x[i : i + piece], real) for i in range(0, max(1, len(x)), piece)]).astype(float)
 
-    def blended(self, x: Array) -> Array:
+    def blended(self, x: Array, real: type) -> Array:
         """Section 8, windows."""
         axis, hop, overlap = self.head["axes"][0], self.head["windows"]["hop"][0], self.head["windows"]["overlap"][0]
         lo, hi = axis.get("lo", -1.0), axis.get("hi", 1.0)
         q = axis["n"] * ((x[:, 0] - lo) / (hi - lo))
-        y: Array = np.zeros((len(x), self.net["out_features"]), self.real)
+        y: Array = np.zeros((len(x), self.net["out_features"]), real)
         window = np.clip((q + overlap / 2) // hop, 0, -(-axis["n"] // hop) - 1).astype(int)
         for w in sorted({*window, *(window - 1)} - {-1}):
             at = (window == w) | (window == w + 1) & (q <= (w + 1) * hop + overlap / 2)
             params = {name: value if name == "frequency" else value[w] for name, value in self.params.items()}
-            found = network(self.net, params, 2 * (q[at, None] - (w + 0.5) * hop) / (hop + overlap), self.real)
+            found = network(self.net, params, (q[at, None] - (w + 0.5) * hop) * (2 / (hop + overlap)), real)
             t = np.clip((q[at, None] - w * hop) / overlap + 0.5, 0, 1)
-            y[at] += np.where(w > 0, (t * t * (3 - 2 * t)).astype(np.float32), 1) * (found - y[at])
+            y[at] += np.where(w > 0, (t * t * (3 - 2 * t)).astype(real), 1) * (found - y[at])
         return y
 
 
@@ -537,11 +560,11 @@ def laplace(number: int) -> Model:
     return [16384 - sum(freq), *freq], [*itertools.accumulate([16384 - sum(freq), *freq[:-1]], initial=0)]
 
 
-def context_net(part: bytes, net: Map) -> list[Array]:
-    """Section 10: a1, a2, b and bias."""
-    need(net["dense"] and len(part) > 3 and 1 <= part[0] <= 64, "a context network without dense levels, or of too many neurons")
-    x = {2: 11, 3: 21}[net["in_features"]]
-    shapes = [(part[0], x + 1), (2, part[0]), (2, x), (2, net["grid_features"] * len(net["levels"]))]
+def context_net(part: bytes, d: int, planes: int) -> list[Array]:
+    """Section 10: a1, a2, b and bias, for levels of d axes."""
+    need(len(part) > 3 and 1 <= part[0] <= 64, "a context network without neurons, or with too many")
+    x = {2: 11, 3: 21}[d]
+    shapes = [(part[0], x + 1), (2, part[0]), (2, x), (2, planes)]
     ends = [*itertools.accumulate(a * b for a, b in shapes)]
     weights = read_stream(part[3:], lambda _: model(*part[1:3]), np.zeros(ends[-1], int))
     need(np.abs(weights).max() <= 2**15, "a weight beyond 2^15")
@@ -552,38 +575,82 @@ LOGS = np.array([max(k for k in range(129) if k == 0 or 2 ** (2 * k - 1) <= (1 +
 
 
 def context_symbols(part: bytes, weights: list[Array], net: Map, before: list[Array]) -> tuple[Array, Array]:
-    """Codec 8, section 10: the step codes (F,) and the symbols (n, F) of the level behind those `before`."""
-    (a1, a2, b, bias), level, d, planes = weights, len(before), net["in_features"], net["grid_features"]
-    need(len(part) > planes, "a payload ends early")
-    side, around = net["levels"][level][1], np.array([*itertools.product((-1, 0, 1), repeat=d)])
-    size = net["levels"][level - 1][1] if level else side
+    """Codec 8: the step codes (F,) and the symbols (n, F) of the level behind those `before`."""
+    level, d, f = len(before), net["in_features"], net["grid_features"]
+    need(len(part) > f, "a payload ends early")
+    stream, found, side = Stream(part[f:], laplace), list[Array](), (net["levels"][level][1],) * d
+    for k in range(f):
+        parent = before[-1][:, k].reshape((net["levels"][level - 1][1],) * d) if level else None
+        found.append(context_plane(stream, weights, (level, level * f + k), side, parent, found[-1] if k else np.zeros(side, int)))
+    stream.close()
+    return np.frombuffer(part, "i1", f).astype(int), np.stack(found, axis=-1)
+
+
+def context_plane(stream: Stream, weights: list[Array], number: tuple[int, int], sizes: Any, parent: Array | None, last: Array) -> Array:
+    """Section 10: the symbols of one plane. `number`: of the level, and of the column of bias; `parent`: its plane of the level before;
+    `last`: the plane of the feature before."""
+    (a1, a2, b, bias), (level, column), d, now = weights, number, len(sizes), np.zeros([size + 4 for size in sizes], int)
+    around = np.array([*itertools.product((-1, 0, 1), repeat=d)])
     seen = np.concatenate([around[: 3**d // 2], -2 * np.eye(d, dtype=int)])
-    place = np.indices((side,) * d).reshape(d, -1)
+    parent, last = np.zeros(sizes, int) if parent is None else parent, last.ravel()
+    (own, above), padded = np.array([sizes, parent.shape])[:, :, None], np.pad(parent, 2)
+    place = np.indices(sizes).reshape(d, -1)
     wave = 2 ** np.arange(d)[::-1] @ place
     order = np.argsort(wave, kind="stable")
-    stream, found = Stream(part[planes:], laplace), np.zeros((side**d, planes), int)
 
     def c(v: Array) -> Array:
         return np.asarray(np.sign(v) * LOGS[np.minimum(np.abs(v), 255)])
 
-    for plane in range(planes):
-        now = np.zeros((side + 4,) * d, int)
-        parent = np.pad(before[-1][:, plane].reshape((size,) * d), 2) if level else np.zeros((size + 4,) * d, int)
-        for vertices in np.split(order, np.flatnonzero(np.diff(wave[order])) + 1):
-            at = place[:, vertices] + 2
-            up = (2 * (at - 2) * (size - 1) + side - 1) // (2 * (side - 1)) + 2
-            near, over = (grid[(*(c[:, None] + o.T[..., None]),)] for grid, c, o in ((now, at, seen), (parent, up, around)))
-            last = found[vertices, plane - 1] if plane else 0 * vertices
-            sums = np.abs(near[:-d]).sum(axis=0), over[3**d // 2], np.abs(over).sum(axis=0), last
-            x = np.stack([*c(near), *map(c, sums), 0 * vertices + 16 * level])
-            hidden = np.maximum(0, a1[:, :-1] @ x + 16 * a1[:, -1:])
-            centre, scale = a2 @ hidden + 64 * (b @ x) + 1024 * bias[:, level * planes + plane, None]
-            e = np.clip(centre + 4096 >> 13, -(2**23), 2**23)
-            symbols = (e + 4 >> 3) + stream.take(8 * np.clip((scale + 8192 >> 14) + 16, 0, 48) + e - (e + 4 >> 3) * 8 + 4)
-            need(np.abs(symbols).max() <= 2**30, "a symbol beyond 2^30")
-            now[(*at,)] = found[vertices, plane] = symbols
-    stream.close()
-    return np.frombuffer(part, "i1", planes).astype(int), found
+    for vertices in np.split(order, np.flatnonzero(np.diff(wave[order])) + 1):
+        at = place[:, vertices] + 2
+        up = (2 * (at - 2) * (above - 1) + own - 1) // np.maximum(2 * (own - 1), 1) + 2
+        near, over = (grid[(*(c[:, None] + o.T[..., None]),)] for grid, c, o in ((now, at, seen), (padded, up, around)))
+        sums = np.abs(near[:-d]).sum(axis=0), over[3**d // 2], np.abs(over).sum(axis=0), last[vertices]
+        x = np.stack([*c(near), *map(c, sums), 0 * vertices + 16 * level])
+        hidden = np.maximum(0, a1[:, :-1] @ x + 16 * a1[:, -1:])
+        centre, scale = a2 @ hidden + 64 * (b @ x) + 1024 * bias[:, column, None]
+        e = np.clip(centre + 4096 >> 13, -(2**23), 2**23)
+        symbols = (e + 4 >> 3) + stream.take(8 * np.clip((scale + 8192 >> 14) + 16, 0, 48) + e - (e + 4 >> 3) * 8 + 4)
+        need(np.abs(symbols).max() <= 2**30, "a symbol beyond 2^30")
+        now[(*at,)] = symbols
+    return now[(slice(2, -2),) * d]
+
+
+def residual(part: bytes, grid: tuple[int, ...], channels: int) -> Array:
+    """Section 11: the integers (n, ..., channel)."""
+    n, sizes = math.prod(grid), [size for size in grid if size > 1]
+    if len(sizes) < 2:
+        sizes = [math.isqrt(n), -(-n // math.isqrt(n))]
+    sizes = [sizes[0] * sizes[1], *sizes[2:]] if len(sizes) == 4 else sizes
+    if not part:
+        return np.zeros((*grid, channels), int)
+    need(part[0] <= 16, "too many low bits")
+
+    def sized(at: int) -> tuple[bytes, int]:
+        length, at = leb128(part, at)
+        need(at + length <= len(part), "a residual ends early")
+        return part[at : at + length], at + length
+
+    low, (described, at), found = part[0], sized(1), []
+    weights, rows = context_net(described, len(sizes), channels), max(1, BAND // math.prod(sizes[1:]))
+    for row in range(0, sizes[0], rows):
+        band, planes = [min(rows, sizes[0] - row), *sizes[1:]], list[Array]()
+        for k in range(channels):
+            data, at = sized(at)
+            stream = Stream(data, laplace)
+            planes.append(context_plane(stream, weights, (k, k), band, planes[-1] if k else None, np.zeros(band, int)))
+            stream.close()
+        high = np.stack(planes, axis=-1)
+        need(np.abs(high).max() <= 2**30 >> low, "an integer too large")
+        end = at + -(-high.size * low // 8)
+        need(end <= len(part), "low bits end early")
+        bits = np.unpackbits(np.frombuffer(part[at:end], np.uint8))
+        need(not bits[high.size * low :].any(), "padding that is not zero")
+        found.append((high << low) + (bits[: high.size * low].reshape(*high.shape, low) @ (1 << np.arange(low)[::-1])))
+        at = end
+    values = np.concatenate(found).reshape(-1, channels)
+    need(at == len(part) and not values[n:].any(), "a residual that ends wrongly")
+    return values[:n].reshape(*grid, channels)
 
 
 def open(data: bytes, real: type = np.float32) -> File:
@@ -591,8 +658,8 @@ def open(data: bytes, real: type = np.float32) -> File:
     chunks = read_chunks(data)
     head = read_head(chunks[0][1], b"iCCP" in dict(chunks))
     net = read_net(head)
-    params, valid = read_tensors(head, net, b"".join(body for name, body in chunks if name == b"DATA"))
-    return File(head, params, net, valid, real)
+    params, valid, added = read_tensors(head, net, b"".join(body for name, body in chunks if name == b"DATA"))
+    return File(head, params, net, valid, added, real)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -600,7 +667,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", dest="out", type=Path, required=True)
-    for name in ("--parameters", "--float64"):
+    for name in ("--parameters", "--samples", "--float64"):
         parser.add_argument(name, action="store_true")
     parser.add_argument("--points", type=Path)
     parser.add_argument("--size", type=lambda text: [int(m) for m in text.split(",")])
@@ -614,7 +681,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.points:
             found = file.at(np.fromfile(options.points, "<f8").reshape(-1, len(file.head["axes"]))).astype("<f4").tobytes()
         else:
-            found = file.decode(options.size, options.region, numbers=True).astype("<f4").tobytes()
+            values = file.decode(options.size, options.region, numbers=not options.samples)
+            found = values.astype(values.dtype.newbyteorder("<") if options.samples else "<f4").tobytes()
     except InrError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code

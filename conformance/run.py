@@ -51,7 +51,7 @@ def check_facts(facts: Any) -> list[str]:
         "rms_error": (int, float),
         "peak_error": (int, float),
     }
-    found = [f"test.json: unknown key {key}" for key in facts.keys() - required.keys() - {"queries"}]
+    found = [f"test.json: unknown key {key}" for key in facts.keys() - required.keys() - {"queries", "bound"}]
     found += [f"test.json: no key {key}" for key in required.keys() - facts.keys()]
     found += [
         f"test.json: {key} is of the wrong type" for key in required.keys() & facts.keys() if not isinstance(facts[key], required[key])
@@ -61,6 +61,9 @@ def check_facts(facts: Any) -> list[str]:
             found.append(f"test.json: {key} is not above 0")
     if not found and (len(facts["parameters_sha256"]) != 64 or set(facts["parameters_sha256"]) - set("0123456789abcdef")):
         found.append("test.json: parameters_sha256 is not one")
+    bound = facts.get("bound", 0)
+    if type(bound) not in (int, float) or not (math.isfinite(bound) and bound >= 0):
+        found.append("test.json: bound is not a number of at least 0")
     queries = facts.get("queries", {})
     if not isinstance(queries, dict):
         return [*found, "test.json: queries is not a map"]
@@ -107,6 +110,22 @@ def check_values(
     return problems + ([f"peak error {peak:.2g} beyond {bounds['peak_error']:.2g}"] if not peak <= bounds["peak_error"] else [])
 
 
+def check_samples(file: Path, source: NDArray[Any], bound: float, decode: Decoder, scratch: Path) -> list[str]:
+    """Compare the samples of the nominal grid with those that were encoded, of the same type."""
+    code, message = decode([str(file), "-o", str(scratch), "--samples"])
+    if code != 0:
+        return [f"samples: exit code {code}: {message.strip()}"]
+    answer = scratch.read_bytes()
+    if len(answer) != source.nbytes:
+        return [f"samples: expected {source.nbytes} bytes, got {len(answer)}"]
+    found = np.frombuffer(answer, source.dtype.newbyteorder("<")).astype(np.float64)
+    expected = source.astype(np.float64).reshape(-1)
+    if not np.array_equal(np.isnan(found), np.isnan(expected)):
+        return ["samples: others are missing"]
+    off = float(np.abs(np.nan_to_num(found - expected)).max())
+    return [] if off <= bound else [f"samples: one is {off:g} off, beyond {bound:g}"]
+
+
 def _arguments(query: Query, scratch: Path) -> list[str]:
     if "points" in query:
         points = scratch.with_name("points")
@@ -128,6 +147,8 @@ def check_valid(folder: Path, decode: Decoder, scratch: Path) -> list[str]:
     file = folder / "input.inr"
     problems = check_parameters(file, facts["parameters_sha256"], decode, scratch)
     reference = np.load(folder / "reference.npy")
+    if "bound" in facts:
+        problems += check_samples(file, np.load(folder / "source.npy"), facts["bound"], decode, scratch)
     queries = {"reference": {"size": list(reference.shape[:-1])}, **facts.get("queries", {})}
     for name, query in queries.items():
         found = check_values(file, query, np.load(folder / f"{name}.npy"), facts, decode, scratch)

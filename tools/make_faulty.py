@@ -2,7 +2,7 @@
 
     python -m tools.make_faulty [--out FOLDER]
 
-They are made of the valid files of small_files.py. Existing files are never overwritten.
+They are made of the valid files of small_files.py and small_residuals.py. Existing files are never overwritten.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.faulty_container import container_cases, map_cases
 from tools.faulty_head import head_cases, net_cases
+from tools.faulty_residual import residual_cases, residual_head_cases
 from tools.faulty_tensors import coded_cases, context_cases, stream_cases, tensor_cases
 from tools.small_files import Case
 
@@ -20,7 +21,8 @@ OUT = Path(__file__).resolve().parents[1] / "conformance" / "faulty"
 
 
 def cases() -> Iterator[Case]:
-    for part in (container_cases, map_cases, head_cases, net_cases, tensor_cases, coded_cases, stream_cases, context_cases):
+    tensors = tensor_cases, coded_cases, stream_cases, context_cases
+    for part in (container_cases, map_cases, head_cases, net_cases, *tensors, residual_head_cases, residual_cases):
         yield from part()
 
 

@@ -3,9 +3,9 @@
     python -m tools.make_vectors [--out FOLDER]
 
 A case is a folder with input.inr, test.json (SHA-256 of the parameters, queries, error bounds) and reference.npy and other references
-(float32 values, evaluated by the NumPy engine); of a file with a residual that was fitted also source.npy, which its samples are to keep to
-within a bound. Some files are fitted, some made by hand (small_files.py). What exists is never overwritten, queries are added only: bytes
-that once were valid stay so, unless the format's version changes.
+(float32 values, evaluated by the NumPy engine); of a file with a residual also source.npy, the samples that it keeps to within a bound.
+Some files are fitted, some made by hand (small_files.py, small_residuals.py). What exists is never overwritten, queries are added only:
+bytes that once were valid stay so, unless the format's version changes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import inrcodec
 from inrcodec.codec import params_digest
-from tools import small_files
+from tools import small_files, small_residuals
 
 OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid"
 SCALE = 2
@@ -49,6 +49,19 @@ QUERIES: dict[str, dict[str, dict[str, Any]]] = {
     "small-windows": {"part": {"size": [90], "region": [[3, 9]]}, "points": {"points": [[-2.0], [-0.5], [-0.3], [0.5], [2.0]]}},
     "small-integers": {"smaller": {"size": [1, 2, 3]}, "points": {"points": [[0.1, 0.2, 0.3]]}},
     "small-missing": {"smaller": {"size": [2, 2]}, "points": {"points": [[-0.34, -0.34], [0.9, -0.9], [3.0, -3.0]]}},
+    "residual-lossless": {
+        "nominal": {"size": [24, 31]},
+        "part": {"size": [24, 31], "region": [[3, 9], [20, 31]]},
+        "other": {"size": [24, 30]},
+        "points": {"points": [[-1.0, -1.0], [0.1, -0.7]]},
+    },
+    "residual-float64": {"nominal": {"size": [20, 20]}, "part": {"region": [[0, 1], [2.5, 20]]}},
+    "residual-bounded": {"nominal": {"size": [10, 12, 24]}, "part": {"region": [[1, 4], [2, 5], [0, 24]]}, "smaller": {"size": [4, 5, 9]}},
+    "small-residual": {"nominal": {"size": [4, 5]}},
+    "small-residual-line": {"nominal": {"size": [11]}, "part": {"region": [[2.5, 7]]}, "other": {"size": [12]}},
+    "small-residual-four": {"part": {"region": [[0, 2], [0, 3], [1, 3], [1, 2]]}},
+    "small-residual-missing": {"nominal": {"size": [3, 3]}, "points": {"points": [[-0.34, -0.34], [0.9, -0.9]]}},
+    "small-residual-none": {"nominal": {"size": [4, 5]}},
     "small-four": {"part": {"size": [5, 1, 4, 2], "region": [[0, 2], [0, 3], [1, 3], [1, 2]]}},
 }
 
@@ -64,9 +77,10 @@ def main() -> int:
             continue
         data = inrcodec.encode(source, deterministic=True, device="cpu", **options).data
         write_case(folder, data, source if isinstance(source, np.ndarray) and "residual" in inrcodec.open(data).head["out"] else None)
-    for name, data in small_files.files().items():
+    by_hand = {name: (data, None) for name, data in small_files.files().items()} | small_residuals.files()
+    for name, (data, kept) in by_hand.items():
         if not (out / f"small-{name}").exists():
-            write_case(out / f"small-{name}", data)
+            write_case(out / f"small-{name}", data, kept)
     for name, queries in QUERIES.items():
         add_queries(out / name, queries)
     return 0
