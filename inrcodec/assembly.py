@@ -62,18 +62,18 @@ def make_file(
     head: dict[str, Any],
     plan: Any,
     fitted: Any,
-    masks: Sequence[Entry],
+    behind: Sequence[Entry],
     by_size: Sequence[str],
     coarser: int,
     ancillary: tuple[Chunk, ...],
 ) -> bytes:
-    """The file of a fitted network, `masks` behind its tensors.
+    """The file of a fitted network, the tensors `behind` after its own.
 
     `coarser` makes it smaller, in PARTS of a unit: a unit is a step an eighth of an octave larger for one of the tensors `by_size`, the
     first ones first, and again for all; a part rounds a share of the tables' entries inward.
     """
     units, part = divmod(coarser, PARTS)
-    every, some = divmod(units, len(by_size))
+    every, some = divmod(units, max(1, len(by_size)))
     tensors, payload = pack(
         plan.network,
         plan.config,
@@ -84,8 +84,8 @@ def make_file(
         inward=MOST_INWARD * part / PARTS,
         contexts=fitted.contexts,
     )
-    full = {**head, "tens": [*tensors, *(entry for entry, _ in masks)]}
-    return dump(Container(full, payload + b"".join(bits for _, bits in masks), ancillary))
+    full = {**head, "tens": [*tensors, *(entry for entry, _ in behind)]}
+    return dump(Container(full, payload + b"".join(content for _, content in behind), ancillary))
 
 
 def bytes_beside_payloads(plan: Any, head: dict[str, Any], masks: Sequence[Entry], ancillary: tuple[Chunk, ...]) -> int:

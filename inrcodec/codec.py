@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.assembly import PARTS, bytes_beside_payloads, fit_key, make_file, make_head, metadata_chunks, provenance
+from inrcodec.bounded import residual_entry, wanted_residual, with_residual
 from inrcodec.container import dump, load
 from inrcodec.decoder import Inr, open_inr
-from inrcodec.errors import UsageError, VerificationFailed
+from inrcodec.errors import InrError, UsageError, VerificationFailed
 from inrcodec.files import write_atomic
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.progress import Progress, ProgressCallback
@@ -37,7 +38,8 @@ CHECKED = 64  # samples per axis of a shape that a check without a source decode
 class Report:
     """What an encode gave, measured on the file decoded from its bytes at the source's bit depth or type.
 
-    psnr is against the full scale of codes or, of a signal of numbers, against the range of its values; max_error is in their units.
+    psnr is against the full scale of codes or, of a signal of numbers, against the range of its values; max_error is in their units,
+    and at most `bound` where the file keeps to one.
     Of a shape both are of distances in its box; iou, surface_rms and normal_consistency are those of quality.Measured. snr and
     segmental_snr are of sound, in dB.
     """
@@ -48,6 +50,7 @@ class Report:
     psnr: float
     ssim: float | None
     max_error: float | None
+    bound: float | None
     iou: float | None
     surface_rms: float | None
     normal_consistency: float | None
@@ -83,6 +86,8 @@ def encode(
     psnr: float | None = None,
     bpp: float | None = None,
     size: int | None = None,
+    max_error: float | str | None = None,
+    lossless: bool = False,
     effort: int = 5,
     preset: str | None = None,
     arch: str | None = None,
@@ -107,9 +112,11 @@ def encode(
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
     At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
-    report.target_met; the file is still the best one found. time_limit: seconds for the fit. frames, rate, start, stop: as for
-    `read_signal`. Of shapes only: protocol, "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse
-    open meshes); they have no psnr and bpp. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
+    report.target_met; the file is still the best one found. max_error: every sample of the decoded nominal grid is within it of the source,
+    in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
+    go with quality alone. time_limit: seconds for the fit. frames, rate, start, stop: as for `read_signal`. Of shapes only: protocol,
+    "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
+    max_error and lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import Request, usual_arch
     from inrcodec.fit.sound import spectrum
@@ -129,6 +136,9 @@ def encode(
     signal = _signal(
         source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, start=start, stop=stop, protocol=protocol, sign=sign
     )
+    limited = wanted_residual(signal, max_error=max_error, lossless=lossless)
+    if limited is not None and not psnr is bpp is size is None:
+        raise UsageError("target: expected quality beside max_error or lossless, got psnr, bpp or size")
     settings = dict(settings or {})
     if isinstance(signal, ShapeSignal) and "nominal" in settings:
         signal = signal.with_samples(_whole_number(settings.pop("nominal")))
@@ -164,10 +174,11 @@ def encode(
     keep_freed_memory()
     data, offset = data_of(signal, plan, seed=seed, device=chosen, parts=threads_of(chosen))
     head = make_head(signal, plan, data.scale, offset)
-    masks = [encode_missing(signal.missing)] if isinstance(signal, Signal) and signal.missing is not None else []
+    behind = [encode_missing(signal.missing)] if isinstance(signal, Signal) and signal.missing is not None else []
     ancillary = metadata_chunks(signal)
     if not deterministic:
-        ancillary += (provenance(signal, asdict(request), seed),)
+        options = asdict(request) | {"max_error": None if limited is None else limited.bound}
+        ancillary += (provenance(signal, options, seed),)
     fitted = fit(
         data,
         plan,
@@ -178,7 +189,7 @@ def encode(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=fit_key(signal, asdict(request), seed),
             initial=initial_of(signal, plan),
-            other_bytes=bytes_beside_payloads(plan, head, masks, (*ancillary, metric_rows(figures_like(signal), signal))),
+            other_bytes=bytes_beside_payloads(plan, head, behind, (*ancillary, metric_rows(figures_like(signal), signal))),
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
@@ -187,11 +198,15 @@ def encode(
     if progress is not None:
         progress(Progress("check", fitted.steps_done, fitted.steps_done, None, None, 0.0))
 
+    if limited is not None and isinstance(signal, Signal):
+        function = make_file(head, plan, fitted, behind, (), 0, ())
+        behind = [residual_entry(function, signal, limited, seed=seed), *behind]
+        head = with_residual(head, limited)
     # Of the largest tensors first, then of the next ones.
     by_size = [p.name for p in sorted(plan.network.params(plan.config), key=lambda p: -p.size) if p.trainable]
 
     def packed(coarser: int) -> bytes:
-        return make_file(head, plan, fitted, masks, by_size, coarser, ancillary)
+        return make_file(head, plan, fitted, behind, by_size, coarser, ancillary)
 
     def finished(bare: bytes) -> tuple[bytes, Measured]:
         found = _measure(bare, signal, chosen.type)
@@ -200,6 +215,10 @@ def encode(
 
     beside = len(metric_rows(figures_like(signal), signal).payload) + CHUNK_BYTES
     content, found = settled(packed, finished, beside=beside, octave=8 * PARTS * len(by_size), size=request.size, psnr=request.psnr)
+    if limited is not None and not (found.max_error is not None and found.max_error <= limited.bound):
+        raise InrError(
+            f"residual: expected samples within {limited.bound:g} of the source, got one {found.max_error} off; nothing was written"
+        )
     target, met = _target(request, found.psnr, len(content), bpp)
     parameters = sum(param.size for param in plan.network.params(plan.config) if param.trainable)
     report = Report(
@@ -209,6 +228,7 @@ def encode(
         psnr=found.psnr,
         ssim=found.ssim,
         max_error=found.max_error,
+        bound=None if limited is None else limited.bound,
         iou=found.iou,
         surface_rms=found.surface_rms,
         normal_consistency=found.normal_consistency,
@@ -260,9 +280,11 @@ def verify(
     if not _same_mask(inr.missing, None if isinstance(signal, ShapeSignal) else signal.missing):
         raise VerificationFailed("missing samples: those of the file are not those of the source")
     found = measure(inr, signal)
+    if inr.residual is not None and not (found.max_error is not None and found.max_error <= inr.residual.bound):
+        raise VerificationFailed(f"bound: the file keeps to {inr.residual.bound:g}, against the source a sample is {found.max_error} off")
     told = {key: value for key, value in asdict(found).items() if key != "seconds" and (value is not None or key in ("ssim", "max_error"))}
     check_stated(stated, found)
-    return checks | told | {"stated": stated}
+    return checks | told | ({} if inr.residual is None else {"bound": inr.residual.bound}) | {"stated": stated}
 
 
 def params_digest(inr: Inr) -> str:

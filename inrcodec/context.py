@@ -1,9 +1,10 @@
-"""Contexts for the entries of dense grid levels: a small integer network says how each is coded (spec section "Contexts").
+"""Contexts for the entries of dense grid levels and residuals: an integer network says how each is coded (spec section "Contexts").
 
 Vertices are decoded along wavefronts t = sum over k of i_k 2^(d-1-k), all of one t at once: what a vertex sees lies at smaller t or on
 the level before. The network's outputs are the place and the scale of a Laplace distribution. No float decides a bit.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, product
@@ -22,6 +23,7 @@ UNIT = 64  # of the weights: integers are this many times what they stand for
 LOG2_SCALES = (-4.0, 8.0)  # of the distributions
 MAX_WEIGHT = 1 << 15
 MAX_SHIFT = 1 << 20  # of the place, in symbols
+BLOCK = 1 << 16  # vertices whose inputs a writer holds at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,8 @@ def compressed(values: Integers) -> Integers:
 
 def parents(resolution: int, parent: int) -> Integers:
     """The nearest vertex of a level of `parent` vertices for each of `resolution`, along one axis: (resolution,)."""
+    if resolution == parent:
+        return np.arange(resolution)
     return (2 * np.arange(resolution) * (parent - 1) + resolution - 1) // (2 * (resolution - 1))
 
 
@@ -143,89 +147,90 @@ def distribution(net: ContextNet, x: Integers, plane: int) -> tuple[Integers, In
 
 @dataclass(frozen=True)
 class Padded:
-    """One feature of one level as an array with margins of zeros, two before and one behind on each axis: (R + 3)^d."""
+    """One feature of one level, of `sizes` vertices per axis, as an array with margins of zeros: two before, one behind on each axis."""
 
-    resolution: int
-    d: int
+    sizes: tuple[int, ...]
 
     @property
-    def width(self) -> int:
-        return self.resolution + 3
+    def d(self) -> int:
+        return len(self.sizes)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.width,) * self.d
+        return tuple(n + 3 for n in self.sizes)
 
     @property
     def inner(self) -> tuple[slice, ...]:
         """The vertices."""
-        return (slice(2, self.resolution + 2),) * self.d
+        return tuple(slice(2, n + 2) for n in self.sizes)
 
     def distances(self) -> Integers:
         """How far the neighbours lie in the flat array."""
-        return np.array([sum(o * self.width ** (self.d - 1 - k) for k, o in enumerate(offset)) for offset in neighbours(self.d)])
+        strides = [math.prod(self.shape[k + 1 :]) for k in range(self.d)]
+        return np.array([sum(o * stride for o, stride in zip(offset, strides, strict=True)) for offset in neighbours(self.d)])
 
     def fronts(self) -> tuple[Integers, Integers]:
         """Vertices in coding order, as numbers in C order, and where each wavefront begins among them."""
-        axes = np.meshgrid(*[np.arange(self.resolution)] * self.d, indexing="ij", sparse=True)
-        t = np.broadcast_to(sum(axis << (self.d - 1 - k) for k, axis in enumerate(axes)), (self.resolution,) * self.d).reshape(-1)
+        axes = np.meshgrid(*[np.arange(n) for n in self.sizes], indexing="ij", sparse=True)
+        t = np.broadcast_to(sum(axis << (self.d - 1 - k) for k, axis in enumerate(axes)), self.sizes).reshape(-1)
         order = np.argsort(t, kind="stable")
         return order, np.flatnonzero(np.diff(t[order], prepend=-1, append=-1))
 
     def flat_places(self) -> Integers:
         """Where each vertex lies in the flat array, by its number."""
-        return np.arange(self.width**self.d).reshape(self.shape)[self.inner].reshape(-1)
+        return np.arange(math.prod(self.shape)).reshape(self.shape)[self.inner].reshape(-1)
 
 
-def surroundings(parent: NDArray[np.integer] | None, resolution: int, d: int) -> Integers:
-    """Inputs from the parent plane (R', ..., R'): its nearest symbol, and the sum of magnitudes within 1 of it: (2, R^d)."""
-    if parent is None:
-        return np.zeros((2, resolution**d), dtype=np.int64)
-    nearest = np.ix_(*[parents(resolution, parent.shape[0])] * d)
+def surroundings(parent: NDArray[np.integer], sizes: tuple[int, ...]) -> Integers:
+    """Inputs from the parent plane, for a plane of `sizes`: its nearest symbol, and the sum of magnitudes within 1 of it: (2, n)."""
+    nearest = np.ix_(*(parents(n, m) for n, m in zip(sizes, parent.shape, strict=True)))
     padded = np.pad(np.abs(parent.astype(np.int64)), 1)
-    for k in range(d):
+    for k in range(len(sizes)):
         padded = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=k).sum(axis=-1)
     return np.stack([compressed(parent.astype(np.int64)[nearest].reshape(-1)), compressed(padded[nearest].reshape(-1))])
 
 
 def encode(net: ContextNet, symbols: NDArray[np.integer], parent: NDArray[np.integer] | None, level: int) -> bytes:
-    """The stream of a level's symbols (R, ..., R, features); parent (R', ..., R', features) those of the level before."""
-    d, features = symbols.ndim - 1, symbols.shape[-1]
-    padded = Padded(symbols.shape[0], d)
+    """The stream of a level's symbols (*sizes, features); parent (*its sizes, features) those of the level before."""
+    *sizes, features = symbols.shape
+    padded = Padded(tuple(sizes))
     order, _ = padded.fronts()
     places = padded.flat_places()
-    moved, ids, before = [], [], np.zeros(len(order), dtype=np.int64)
+    moved, ids, before = [], [], np.zeros(0, dtype=np.int64)
     for f in range(features):
         own = symbols[..., f].astype(np.int64)
-        flat = np.pad(own, [(2, 1)] * d).reshape(-1)
-        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, padded, level)
-        whole, number = distribution(net, np.concatenate([_seen(flat, places, padded), fixed]), level * features + f)
-        moved.append((own.reshape(-1) - whole)[order])
-        ids.append(number[order])
+        flat = np.pad(own, [(2, 1)] * padded.d).reshape(-1)
+        known = Known.of_plane(parent, before, padded, level, f)
+        whole, number = np.empty_like(places), np.empty_like(places)
+        for start in range(0, len(places), BLOCK):
+            part = slice(start, start + BLOCK)
+            x = np.concatenate([_seen(flat, places[part], padded), known.inputs(part, len(places[part]))])
+            whole[part], number[part] = distribution(net, x, level * features + f)
         before = own.reshape(-1)
+        moved.append((before - whole)[order])
+        ids.append(number[order])
     return entropy.encode_with(np.concatenate(moved), np.concatenate(ids), tables())
 
 
 def decode(data: bytes, net: ContextNet, shape: tuple[int, ...], parent: NDArray[np.integer] | None, level: int) -> Integers:
-    """The symbols of a level, of shape (R, ..., R, features). Raises CorruptFile."""
-    *_, resolution, features = shape
-    d = len(shape) - 1
-    padded = Padded(resolution, d)
+    """The symbols of a level, of shape (*sizes, features). Raises CorruptFile."""
+    *sizes, features = shape
+    padded = Padded(tuple(sizes))
     order, begins = padded.fronts()
     places = padded.flat_places()
     reader = rans.Reader(data, tables())
-    planes, before = [], np.zeros(len(order), dtype=np.int64)
+    planes, before = [], np.zeros(0, dtype=np.int64)
     for f in range(features):
-        flat = np.zeros(padded.width**d, dtype=np.int64)
-        fixed = _fixed_inputs(None if parent is None else parent[..., f], before, padded, level)
+        flat = np.zeros(math.prod(padded.shape), dtype=np.int64)
+        known = Known.of_plane(parent, before, padded, level, f)
         for start, stop in pairwise(begins):
             vertices = order[start:stop]
             own = places[vertices]
-            x = np.concatenate([_seen(flat, own, padded), fixed[:, vertices]])
+            x = np.concatenate([_seen(flat, own, padded), known.inputs(vertices, len(vertices))])
             whole, number = distribution(net, x, level * features + f)
             flat[own] = entropy.read_symbols(reader, number) + whole
         before = flat[places]
-        planes.append(before.reshape((resolution,) * d))
+        planes.append(before.reshape(padded.sizes))
     reader.finish()
     result = np.stack(planes, axis=-1)
     if np.abs(result).max() > entropy.MAX_SYMBOL:
@@ -240,8 +245,25 @@ def _seen(flat: Integers, own: Integers, padded: Padded) -> Integers:
     return compressed(np.concatenate([values, total]))
 
 
-def _fixed_inputs(parent: NDArray[np.integer] | None, before: Integers, padded: Padded, level: int) -> Integers:
-    """Inputs that are known before a plane is read: parent, its surroundings, the feature before, the level: (4, R^d)."""
-    size = padded.resolution**padded.d
-    around = surroundings(parent, padded.resolution, padded.d)
-    return np.concatenate([around, compressed(before)[None], np.full((1, size), 16 * level)])
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a plane before it is read: its parent's symbols and surroundings (2, n), the feature before (n,); empty if none."""
+
+    around: Integers
+    before: Integers
+    level: int
+
+    @classmethod
+    def of_plane(cls, parent: NDArray[np.integer] | None, before: Integers, padded: Padded, level: int, feature: int) -> "Known":
+        none = np.zeros((2, 0), dtype=np.int64)
+        return cls(none if parent is None else surroundings(parent[..., feature], padded.sizes), before, level)
+
+    def inputs(self, vertices: Integers | slice, n: int) -> Integers:
+        """Parent, its surroundings, the feature before, the level, of n vertices: (4, n)."""
+        result = np.zeros((4, n), dtype=np.int64)
+        if self.around.size:
+            result[:2] = self.around[:, vertices]
+        if self.before.size:
+            result[2] = compressed(self.before[vertices])
+        result[3] = 16 * self.level
+        return result

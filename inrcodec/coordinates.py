@@ -98,6 +98,17 @@ def scaled_size(sizes: Sequence[int], scale: float) -> tuple[int, ...]:
     return tuple(max(1, math.floor(n * scale + 0.5)) for n in sizes)
 
 
+def target_size(sizes: Sequence[int], scale: float | None, size: Sequence[int] | None) -> tuple[int, ...]:
+    """Samples per axis of a grid of `sizes` that is scaled or of `size`, the nominal one if both are None. Raises UsageError."""
+    if scale is not None and size is not None:
+        raise UsageError("decode: expected scale or size, got both")
+    if size is None:
+        return scaled_size(sizes, 1.0 if scale is None else scale)
+    if len(size) != len(sizes) or min(size) < 1:
+        raise UsageError(f"size: expected {len(sizes)} positive numbers of samples, got {tuple(size)}")
+    return tuple(int(m) for m in size)
+
+
 def region_window(region: Sequence[tuple[float, float]], sizes: Sequence[int], scaled: Sequence[int]) -> Window:
     """The index window on the grid of `scaled` samples of a region given in nominal sample units, one (start, stop) per axis.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate
-from inrcodec.container import Container, borders, load
+from inrcodec.container import Container, load
 from inrcodec.coordinates import (
     Lattice,
     Points,
@@ -23,17 +23,19 @@ from inrcodec.coordinates import (
     points_of,
     region_window,
     scaled_size,
+    target_size,
 )
+from inrcodec.described import Described
 from inrcodec.errors import BackendMissing, LimitExceeded, UsageError
 from inrcodec.evaluation import evaluator, masks, slopes
 from inrcodec.files import atomic_file, read_bytes, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
-from inrcodec.outputs import Outputs
+from inrcodec.residual import Integers, Residual, residual_of, residual_samples
 from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, slices_of, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
-from inrcodec.signals.base import Axis, Channel, Metadata, Samples, Slabs, Space, sampled_space
+from inrcodec.signals.base import Metadata, Samples, Slabs, Space, window_space
 from inrcodec.surface import Surface, decoded_surface
 from inrcodec.timing import at_rate
 from inrcodec.validity import Mask, missing_samples
@@ -44,65 +46,33 @@ POINTS = 1 << 13  # points evaluated at once, by one thread; results do not depe
 Region = Sequence[tuple[float, float]]
 
 
-class Inr:
+class Inr(Described):
     """A decoded container. Reading it costs no evaluation; parameters are unpacked and an engine is loaded on first use.
 
-    backend: "auto", "torch", "numpy"; device: "auto", "cpu", "cuda[:index]".
+    backend: "auto", "torch", "numpy"; device: "auto", "cpu", "cuda[:index]". A residual that asks for double precision is added to what
+    NumPy evaluates, whatever the backend; without `residual` none is added.
     """
 
     def __init__(
-        self, container: Container, nbytes: int, *, backend: str = "auto", device: str = "auto", limits: Limits = DEFAULT_LIMITS
+        self,
+        container: Container,
+        nbytes: int,
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        limits: Limits = DEFAULT_LIMITS,
+        residual: bool = True,
     ) -> None:
-        self._container, self._nbytes, self._limits = container, nbytes, limits
+        super().__init__(container)
+        self._nbytes, self._limits = nbytes, limits
         self._backend, self._device = backend, device
         self._network, self._config = read_network(container.head, limits)
         self._windows = windows_of(container.head)
         self._params: dict[str, Array] | None = None
         self._missing: Mask | None = None
+        self._added: Integers | None = None
+        self.residual: Residual | None = residual_of(container.head) if residual else None
         self._evaluators: dict[str, Evaluate] = {}
-        self._outputs = Outputs(container.head["out"])
-
-    @property
-    def head(self) -> Mapping[str, Any]:
-        return self._container.head
-
-    @property
-    def grid_shape(self) -> tuple[int, ...]:
-        """Nominal samples per axis."""
-        return tuple(axis["n"] for axis in self.head["axes"])
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        return tuple(Axis(**axis) for axis in self.head["axes"])
-
-    @property
-    def bounds(self) -> list[tuple[float, float]]:
-        """Coordinates (lo, hi) of the borders of each axis."""
-        return [borders(axis) for axis in self.head["axes"]]
-
-    @property
-    def channels(self) -> tuple[Channel, ...]:
-        """What is decoded, in order."""
-        return self._outputs.channels
-
-    @property
-    def space(self) -> Space | None:
-        """Where the samples lie in the world."""
-        found = self.head.get("space")
-        if found is None:
-            return None
-        affine = tuple(found["affine"]) if "affine" in found else None
-        return Space(tuple(found["spacing"]), affine, found.get("units", ""))
-
-    @property
-    def bits(self) -> int:
-        """Bit depth of the source."""
-        return self._outputs.bits
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of `decode()`: (*axes, c)."""
-        return (*self.grid_shape, len(self.channels))
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -119,6 +89,13 @@ class Inr:
         return self._missing
 
     @property
+    def added(self) -> Integers | None:
+        """What the residual adds to the samples of the nominal grid, in its steps: (*axes, c); None where there is none."""
+        if self._added is None and self.residual is not None:
+            self._added = residual_samples(self._container)
+        return self._added
+
+    @property
     def info(self) -> dict[str, Any]:
         """What the file holds, ready for JSON; nothing is evaluated."""
         return describe(self._container, self._nbytes)
@@ -131,18 +108,19 @@ class Inr:
         region: Region | None = None,
         bits: int | None = None,
         dtype: Any = None,
+        residual: bool = True,
     ) -> NDArray[Any]:
         """Samples of the grid scaled by `scale` or of `size` samples per axis, or of a `region` of it: (*axes, c).
 
         region: one (start, stop) per axis in nominal samples. Integer codes of `bits` bits (those of the source if None; uint8 up to 8,
         else uint16), or, with a floating `dtype`, values in [0, 1]. Of a signal of numbers (a volume) they are these numbers, of the
         source's type or of a floating `dtype`, NaN where the nearest sample of the source is missing. A grid smaller than the nominal
-        one is averaged, not point-sampled, over what is not missing.
-        Raises UsageError, LimitExceeded.
+        one is averaged, not point-sampled, over what is not missing. Samples of the nominal grid have the file's residual added, unless
+        `residual` is False; other bits and types are then made of the source's. Raises UsageError, LimitExceeded.
         """
         shape, window = self._grid(scale, size, region)
         depth = self._depth(bits)
-        return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth)
+        return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth, residual=residual)
 
     def slabs(
         self, *, scale: float | None = None, size: Sequence[int] | None = None, region: Region | None = None, bits: int | None = None
@@ -162,6 +140,16 @@ class Inr:
                 yield self._sample(shape, (part, *others), dtype, depth)
 
         return Slabs(shape=(*extent, len(self.channels)), dtype=dtype, parts=parts(), space=self._space_of(shape, window))
+
+    def unrounded(self) -> NDArray[np.float64]:
+        """The function's samples on the nominal grid in double precision, in units of the source's, without residual: (*axes, c)."""
+        result = np.empty(self.shape, dtype=np.float64)
+
+        def store(values: Array, place: tuple[slice, ...]) -> None:
+            result[place] = np.moveaxis(self._outputs.numbers(values), 0, -1)
+
+        self._fill(self.grid_shape, full_window(self.grid_shape), store, double=True)
+        return result
 
     def at(self, points: Any) -> Array:
         """Values at points (n, d) in coordinates of the axes ([-1, 1] unless the file says otherwise): (n, c) float32, not clipped.
@@ -316,18 +304,9 @@ class Inr:
         region, local = touched
         return np.asarray(self.decode(region=region)[(*local, *parts[d:])])
 
-    def _target_shape(self, scale: float | None, size: Sequence[int] | None) -> tuple[int, ...]:
-        if scale is not None and size is not None:
-            raise UsageError("decode: expected scale or size, got both")
-        if size is None:
-            return scaled_size(self.grid_shape, 1.0 if scale is None else scale)
-        if len(size) != len(self.grid_shape) or min(size) < 1:
-            raise UsageError(f"size: expected {len(self.grid_shape)} positive numbers of samples, got {tuple(size)}")
-        return tuple(int(m) for m in size)
-
     def _grid(self, scale: float | None, size: Sequence[int] | None, region: Region | None) -> tuple[tuple[int, ...], Window]:
         """The grid to decode and which of its samples."""
-        shape = self._target_shape(scale, size)
+        shape = target_size(self.grid_shape, scale, size)
         return shape, full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
 
     def _depth(self, bits: int | None) -> int:
@@ -337,9 +316,7 @@ class Inr:
         return depth
 
     def _space_of(self, shape: tuple[int, ...], window: Window) -> Space | None:
-        steps = [n / m for n, m in zip(self.grid_shape, shape, strict=True)]
-        first = [start * step for (start, _), step in zip(window, steps, strict=True)]
-        return None if self.space is None else sampled_space(self.space, steps, first)
+        return None if self.space is None else window_space(self.space, self.grid_shape, shape, [start for start, _ in window])
 
     def _check_size(self, shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
         """Raise LimitExceeded for too many samples or too much work; how many samples per axis become one."""
@@ -351,31 +328,41 @@ class Inr:
         self._check_work(samples * math.prod(over))
         return over
 
-    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int) -> NDArray[Any]:
-        over = self._check_size(shape, window)
-        extent = [stop - start for start, stop in window]
-        samples = math.prod(extent)
-        result = np.empty((*extent, len(self.channels)), dtype=dtype)
-        evaluate, missing = self._evaluator(samples * math.prod(over)), self.missing
-        grid = Grid(shape, window, over, self.grid_shape, tuple(self.bounds), len(self.channels))
+    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int, *, residual: bool = True) -> NDArray[Any]:
+        self._check_size(shape, window)
+        result = np.empty((*(stop - start for start, stop in window), len(self.channels)), dtype=dtype)
+        stated = self.residual if residual and shape == self.grid_shape else None
+        added = None if stated is None or self.added is None else self.added[tuple(slice(*part) for part in window)]
 
         def store(values: Array, place: tuple[slice, ...]) -> None:
-            self._outputs.store(values, result[place], bits)
+            if stated is None or added is None:
+                self._outputs.store(values, result[place], bits)
+            else:
+                self._outputs.store_corrected(values, stated.step, added[place], result[place], bits)
 
-        with self._engine(samples * math.prod(over)).crew() as crew:
-            fill_grid(grid, evaluate, missing, store, crew.map)
+        self._fill(shape, window, store, double=stated is not None and stated.double)
         return result
+
+    def _fill(self, shape: tuple[int, ...], window: Window, store: Callable[[Array, tuple[slice, ...]], None], *, double: bool) -> None:
+        """Give the outputs (c, *tile) of every tile of a window, and its place there, to `store`."""
+        over = self._check_size(shape, window)
+        evaluated = math.prod(stop - start for start, stop in window) * math.prod(over)
+        evaluate = self._evaluator(evaluated, double=double)
+        grid = Grid(shape, window, over, self.grid_shape, tuple(self.bounds), len(self.channels))
+        with self._engine(evaluated, double=double).crew() as crew:
+            fill_grid(grid, evaluate, self.missing, store, crew.map)
 
     def _without_missing(self, result: Array, coords: Points) -> Array:
         if self.missing is not None:
             result[self.missing[nearest_to_points(coords, self.grid_shape, self.bounds)]] = np.nan
         return result
 
-    def _engine(self, samples: int) -> Engine:
-        return make_engine(self._backend, device=self._device, work=samples * self._network.macs(self._config))
+    def _engine(self, samples: int, *, double: bool = False) -> Engine:
+        name = "numpy" if double else self._backend
+        return make_engine(name, device=self._device, work=samples * self._network.macs(self._config), double=double)
 
-    def _evaluator(self, samples: int) -> Evaluate:
-        engine = self._engine(samples)
+    def _evaluator(self, samples: int, *, double: bool = False) -> Evaluate:
+        engine = self._engine(samples, double=double)
         if engine.name not in self._evaluators:
             self._evaluators[engine.name] = evaluator(engine, self._network, self._config, self.params, self._windows)
         return self._evaluators[engine.name]
@@ -390,8 +377,13 @@ class Inr:
 
 
 def open_inr(
-    source: str | os.PathLike[str] | bytes | IO[bytes], *, backend: str = "auto", device: str = "auto", limits: Limits = DEFAULT_LIMITS
+    source: str | os.PathLike[str] | bytes | IO[bytes],
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    limits: Limits = DEFAULT_LIMITS,
+    residual: bool = True,
 ) -> Inr:
     """Open a path, bytes or a binary file. Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded."""
     data = read_bytes(source)
-    return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits)
+    return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits, residual=residual)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from inrcodec import spec
-from inrcodec.container import Container, borders, decompress, get, unpack_map
+from inrcodec.container import Container, decompress, get, unpack_map
 from inrcodec.errors import CorruptFile
+from inrcodec.head import borders
 from inrcodec.networks.base import Param, config_to_map
 from inrcodec.signals.base import Metadata
 from inrcodec.weights import read_network
@@ -23,7 +24,12 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
     for axis in axes:
         samples *= axis["n"]
     params, entries = network.params(config), head["tens"]
-    behind = {spec.CONTEXT_NET: Param("contexts", (), "contexts"), spec.MASK: Param("valid", tuple(axis["n"] for axis in axes), "mask")}
+    grid = tuple(axis["n"] for axis in axes)
+    behind = {
+        spec.CONTEXT_NET: Param("contexts", (), "contexts"),
+        spec.RESIDUAL: Param("residual", (*grid, len(head["out"]["channels"])), "residual"),
+        spec.MASK: Param("valid", grid, "mask"),
+    }
     described = [*params, *(behind[codec] for codec, _ in entries[len(params) :] if codec in behind)]
     tensors = [_tensor(param, *entry) for param, entry in zip(described, entries, strict=False)]
     parameters = sum(param.size for param in params if param.trainable)
@@ -40,6 +46,7 @@ def describe(container: Container, nbytes: int) -> dict[str, Any]:
         "color": dict(head.get("color", {})),
         "network": {"id": network.id, **config_to_map(config)},
         "features": list(head["req"]),
+        "residual": dict(head["out"]["residual"]) if "residual" in head["out"] else None,
         "bytes": nbytes,
         "bpp": 8 * nbytes / samples,
         "parameters": parameters,

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.errors import UsageError
+from inrcodec.errors import CorruptFile, UsageError
 from inrcodec.signals.base import Channel
+from inrcodec.signals.codes import rescale_codes
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 class Outputs:
-    """What HEAD.out says. Values v = scale * y + offset."""
+    """What HEAD.out says. Values v = scale * y + offset. Raises CorruptFile if samples would not fit their type."""
 
     def __init__(self, out: Mapping[str, Any]) -> None:
         every = out["channels"]
@@ -23,6 +25,12 @@ class Outputs:
         self.offset = np.array([c["offset"] for c in every], dtype=np.float32)
         self._low = np.array([c.get("low", 0.0) for c in every], dtype=np.float64)
         self._span = np.array([c.get("high", 1.0) for c in every], dtype=np.float64) - self._low
+        if self.dtype is not None and self.dtype.kind in "iu":
+            least, most = np.iinfo(self.dtype).min, np.iinfo(self.dtype).max
+            if self._low.min() < least or (self._low + self._span).max() > most:
+                raise CorruptFile(f"HEAD.out.channels: expected low and high within {least}..{most} for {self.dtype}")
+        self._exact_scale = np.array([c["scale"] for c in every], dtype=np.float64)
+        self._exact_offset = np.array([c["offset"] for c in every], dtype=np.float64)
         self.channels = tuple(
             Channel(c["name"], c["role"], float(low), float(low + span)) for c, low, span in zip(every, self._low, self._span, strict=True)
         )
@@ -56,6 +64,31 @@ class Outputs:
                 plane *= np.float32(2**bits - 1)
                 plane += np.float32(0.5)
             into[..., k] = plane
+
+    def numbers(self, y: NDArray[np.floating]) -> Floats:
+        """Samples of outputs y (c, *tile) in units of the source's, not rounded: (c, *tile)."""
+        shape = (-1, *[1] * (y.ndim - 1))
+        v = np.clip(y * self._exact_scale.reshape(shape) + self._exact_offset.reshape(shape), 0.0, 1.0)
+        if self.dtype is None:
+            v *= 2**self.bits - 1
+            return np.asarray(v, dtype=np.float64)
+        return np.asarray(self._low.reshape(shape) + v * self._span.reshape(shape), dtype=np.float64)
+
+    def store_corrected(self, y: NDArray[np.floating], step: float, added: NDArray[np.integer], into: NDArray[Any], bits: int) -> None:
+        """As `store`, of samples to which step * added (*tile, c), in their units, is added before they are rounded."""
+        numbers = np.moveaxis(self.numbers(y), 0, -1) + step * added
+        if self.dtype is None:
+            codes = np.floor(np.clip(numbers, 0, 2**self.bits - 1) + 0.5).astype(np.uint16)
+            if np.issubdtype(into.dtype, np.floating):
+                into[...] = codes / (2**self.bits - 1)
+            else:
+                into[...] = rescale_codes(codes, self.bits, bits)
+            return
+        np.clip(numbers, self._low, self._low + self._span, out=numbers)
+        if self.dtype.kind in "iu":
+            np.floor(numbers + 0.5, out=numbers)
+        # Rounded to the source's type first, so that another floating one has the same samples.
+        into[...] = numbers.astype(self.dtype)
 
     def values(self, y: Array) -> Array:
         """Samples of outputs y (n, c) at points, not clipped: (n, c) float32."""

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec import spec
+from inrcodec.bounded import largest_error
 from inrcodec.container import Chunk, pack_map
 from inrcodec.decoder import Inr
 from inrcodec.errors import VerificationFailed
 from inrcodec.metrics import psnr as measure_psnr
 from inrcodec.metrics import ssim as measure_ssim
 from inrcodec.shape_metrics import iou, point_to_mesh_rms
-from inrcodec.signals.base import Content, Signal
+from inrcodec.signals.base import Content, Signal, exact_samples
 from inrcodec.signals.shape_signal import IOU_GRID, PROBES, ShapeSignal
 from inrcodec.sound_metrics import segmental_snr, snr
 from inrcodec.surface import box_of, zero_surface
@@ -53,17 +54,23 @@ def measure(inr: Inr, signal: Signal | ShapeSignal) -> Measured:
     begin = time.monotonic()
     decoded = inr.decode()
     seconds = time.monotonic() - begin
-    values, weights = signal.values, signal.weights
+    values: NDArray[np.floating] = signal.values
+    weights = signal.weights
+    bounded = None if inr.residual is None else largest_error(decoded, signal)
     if signal.dtype is None:
         found = decoded.astype(np.float32) / np.float32(2**signal.bits - 1)
         structure = float(measure_ssim(values, found)) if signal.kind == "image" else None
-        return Measured(psnr=measure_psnr(values, found, weights=weights), ssim=structure, seconds=seconds)
+        return Measured(psnr=measure_psnr(values, found, weights=weights), ssim=structure, max_error=bounded, seconds=seconds)
     low = np.array([c.low for c in signal.channels])
     span = np.array([c.high for c in signal.channels]) - low
+    if bounded is not None:
+        # Beside samples that are all but the same the rounding of values would show.
+        samples = exact_samples(signal)
+        values = (np.where(np.isfinite(samples), samples.astype(np.float64), low) - low) / span
     # What the source lacks has weight 0; what only the file lacks counts as wrong as can be.
     found = np.nan_to_num((decoded.astype(np.float64) - low) / span, nan=-1.0)
     error = np.abs(found - values) * span
-    largest = float((error if weights is None else error * weights).max())
+    largest = float((error if weights is None else error * weights).max()) if bounded is None else bounded
     structure = _volume_ssim(values, found, signal.missing) if signal.kind == "volume" else None
     result = Measured(psnr=measure_psnr(values, found, weights=weights), ssim=structure, max_error=largest, seconds=seconds)
     if signal.kind != "audio":

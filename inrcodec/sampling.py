@@ -122,9 +122,9 @@ def block_mean(values: Array, shape: Sequence[int], over: Sequence[int], missing
     inner = tuple(range(2, 2 * len(shape) + 1, 2))
     if missing is not None:
         kept = ~missing.reshape(1, *split)
-        counts = kept.sum(axis=inner, dtype=np.float32)
+        counts = kept.sum(axis=inner, dtype=values.dtype)
         with np.errstate(invalid="ignore"):
-            blocks = np.where(kept, blocks, np.float32(0)).sum(axis=inner, dtype=np.float32) / counts
+            blocks = np.where(kept, blocks, values.dtype.type(0)).sum(axis=inner, dtype=values.dtype) / counts
     elif any(k > 1 for k in over):
-        blocks = blocks.mean(axis=inner, dtype=np.float32)
-    return np.asarray(blocks, dtype=np.float32).reshape(-1, *shape)
+        blocks = blocks.mean(axis=inner, dtype=values.dtype)
+    return np.asarray(blocks, dtype=values.dtype).reshape(-1, *shape)

@@ -46,6 +46,7 @@ ZSTD_F32 = 5  # float32 in one zstd frame
 RANS_SHARED = 6  # quantized: one model for all groups; step codes, as differences, and symbols in one rANS stream
 CONTEXT = 8  # quantized: side information, then one rANS stream whose distributions the context network gives
 CONTEXT_NET = 9  # that network, behind the tensors of the network
+RESIDUAL = 10  # integers on the nominal grid, coded in the context of their neighbours
 MASK = 7  # one bit a sample, differences of slices, in one zstd frame: which samples there are
 CODEC_NAMES = {
     RAW_F32: "raw-f32",
@@ -58,9 +59,15 @@ CODEC_NAMES = {
     MASK: "mask",
     CONTEXT: "context",
     CONTEXT_NET: "context-net",
+    RESIDUAL: "residual",
 }
 # Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
-FEATURES: tuple[str, ...] = ()
+RESIDUAL_FEATURE = "residual"  # HEAD.out.residual: samples of the nominal grid are corrected
+FEATURES = (RESIDUAL_FEATURE,)
+
+# A residual of at least this tolerance suits float32 evaluation, which keeps within 2e-5 of exact values; any other wants float64.
+FLOAT32_TOLERANCE = 4e-5
+FLOAT64_TOLERANCE = 1e-9
 
 # Quantization: value = f32(symbol) * step, step = STEP_MANTISSAS[code mod 8] * 2^(code div 8), one float32 product.
 # The mantissas are 2^(i/8) rounded to float32, written as exact binary fractions of 2^23.
@@ -118,6 +125,12 @@ OUT_FIELDS = (
     Field("bits", int, True, "bit depth M of the source: code = floor(clip(v, 0, 1) * (2^M - 1) + 0.5)"),
     Field("dtype", str, False, "one of DTYPES: samples are numbers of this type, low + clip(v, 0, 1) * (high - low), and not codes"),
     Field("valid", bool, False, "true: the last tensor says which samples the source has; with a floating dtype only"),
+    Field("residual", dict, False, "what is added to the function's samples on the nominal grid (RESIDUAL_FIELDS)"),
+)
+RESIDUAL_FIELDS = (
+    Field("bound", float, True, "decoded nominal samples are within it of the source's; 0: the same"),
+    Field("step", float, True, "what 1 in the residual adds to a sample"),
+    Field("tolerance", float, True, "how far evaluations may be from exact values v, for the bound to hold"),
 )
 CHANNEL_FIELDS = (
     Field("name", str, True, "R, G, B, A, Y ..."),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container import borders
 from inrcodec.errors import UsageError
 from inrcodec.files import write_atomic
+from inrcodec.head import borders
 from inrcodec.mesh import extract, write_mesh
 
 Points = NDArray[np.float64]

@@ -24,11 +24,9 @@ def encode(missing: Mask) -> tuple[list[Any], bytes]:
 
 
 def decode(payload: bytes, shape: Sequence[int]) -> Mask:
-    """The samples that are missing (*shape). Raises CorruptFile, LimitExceeded."""
+    """The samples that are missing (*shape). Raises CorruptFile."""
     count = math.prod(shape)
-    packed = np.frombuffer(decompress(payload, -(-count // 8)), dtype=np.uint8)
-    if len(packed) != -(-count // 8):
-        raise CorruptFile(f"valid: expected {-(-count // 8)} bytes of bits, got {len(packed)}")
+    packed = np.frombuffer(decompress(payload, -(-count // 8), exact=True), dtype=np.uint8)
     if int(packed[-1]) & ((1 << -count % 8) - 1):
         raise CorruptFile("valid: expected zeros behind the last bit")
     bits: NDArray[np.uint8] = np.unpackbits(packed, count=count).reshape(tuple(shape))

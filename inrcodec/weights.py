@@ -121,7 +121,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
     network, config = read_network(container.head)
     params = network.params(config)
     entries = container.head["tens"]
-    if entries and entries[-1][0] == spec.MASK:
+    while entries and entries[-1][0] in (spec.MASK, spec.RESIDUAL):
         entries = entries[:-1]
     position, payloads = 0, []
     for _, length in entries:
@@ -135,6 +135,8 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
         planes = len(config.levels) * config.grid_features
         contexts = ContextReader(context.unpack_net(payloads.pop(), d=config.in_features, planes=planes), tables, config)
         entries = entries[:-1]
+        if not any(codec == spec.CONTEXT for codec, _ in entries):
+            raise CorruptFile("HEAD.tens: a context network: expected a tensor of codec context")
     if len(entries) != len(params):
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
     values = {}
@@ -233,12 +235,12 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
 
 def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None) -> Array:
     size = param.size
+    if (codec == spec.LATTICE) != (param.role == "frequency"):
+        raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
-        if param.role != "frequency":
-            raise CorruptFile(f"{param.name}: codec lattice: expected a frequency embedding, got a {param.role}")
         return lattice.decode(payload, *param.shape).astype(np.float32)
     if codec in (spec.RAW_F32, spec.ZSTD_F32):
-        raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size)
+        raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size, exact=True)
         _expect(param, "bytes", 4 * size, len(raw))
         values = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(param.shape)
         if not np.isfinite(values).all():
@@ -278,7 +280,7 @@ def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int3
     width = payload[0] if payload else 0
     if width not in WIDTHS:
         raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")
-    raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size)
+    raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size, exact=True)
     _expect(param, "bytes of symbols", width * param.size, len(raw))
     symbols: NDArray[np.int32] = np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
     return symbols

@@ -103,11 +103,11 @@ def blended(windows: Windows, evaluators: Callable[[int], Evaluate], coords: Poi
         local = windows.local(q[part], w)
         y = evaluators(w)(Lattice((local,)) if order is None else Points(local[:, None]))
         if result is None:
-            result = np.empty((len(q), y.shape[1]), dtype=np.float32)
+            result = np.empty((len(q), y.shape[1]), dtype=y.dtype)
         if shared:
             fade = slice(part.start, part.start + shared)
             before = result[fade]
-            y[:shared] = before + windows.rise(q[fade], w).astype(np.float32)[:, None] * (y[:shared] - before)
+            y[:shared] = before + windows.rise(q[fade], w).astype(y.dtype)[:, None] * (y[:shared] - before)
         result[part] = y
     assert result is not None
     return result if order is None else _restored(result, order)

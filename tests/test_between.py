@@ -10,7 +10,7 @@ from inrcodec.fit.between import doubled
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 1 << 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_half_cells_have_the_sample_as_their_mean(h: int, w: int, seed: int) -> None:
     values = np.random.default_rng(seed).random((h, w, 3), dtype=np.float32)
     found = doubled(values)

@@ -30,7 +30,17 @@ def problems(folder: Path, facts: dict[str, Any], reference: np.ndarray, backend
         found.append("rms error")
     if np.abs(error).max() > facts["peak_error"]:
         found.append("peak error")
+    if "bound" in facts and off(inr.decode(), np.load(folder / "source.npy")) > facts["bound"]:
+        found.append("bound")
     return found
+
+
+def off(decoded: np.ndarray, source: np.ndarray) -> float:
+    """The largest difference, infinite where types or missing samples differ."""
+    source = source.reshape(decoded.shape)
+    if decoded.dtype != source.dtype or not np.array_equal(np.isnan(decoded), np.isnan(source)):
+        return np.inf
+    return float(np.nanmax(np.abs(decoded.astype(np.float64) - source)))
 
 
 def load(name: str) -> tuple[Path, dict[str, Any], np.ndarray]:
@@ -52,6 +62,8 @@ def test_kinds_and_features_have_cases() -> None:
     heads = [inrcodec.open(VALID / case / "input.inr").head for case in CASES]
     assert {head["kind"] for head in heads} >= {"image", "volume", "audio", "shape"}
     assert any("windows" in head for head in heads) and any(head["out"].get("valid") for head in heads)
+    residuals = [head["out"]["residual"] for head in heads if "residual" in head["out"]]
+    assert {r["bound"] > 0 for r in residuals} == {r["tolerance"] < 4e-5 for r in residuals} == {False, True}
 
 
 def test_each_check_can_fail() -> None:
@@ -65,3 +77,6 @@ def test_each_check_can_fail() -> None:
     gap[0, 0, 0] = np.nan
     assert problems(folder, facts, gap, "numpy") == problems(folder, facts, reference[1:], "numpy") == ["shape or missing samples differ"]
     assert "rms error" in problems(folder, facts, reference + np.float32(1e-5), "numpy")
+    folder, facts, reference = load("residual-bounded")
+    assert problems(folder, {**facts, "bound": 0.001}, reference, "numpy") == ["bound"]
+    assert off(np.zeros(3, np.uint8), np.zeros(3)) == np.inf

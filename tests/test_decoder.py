@@ -54,7 +54,7 @@ def test_nominal_decode(inr: Inr) -> None:
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_scaled_region_is_the_crop_of_the_scaled_grid_bit_for_bit(data: st.DataObject) -> None:
     for backend in available():
         inr = inrcodec.open(file_bytes((40, 300)), backend=backend, device="cpu")

@@ -293,7 +293,7 @@ def test_a_cut_file_is_never_a_partial_picture(form):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "PPM"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damage_raises_nothing_but_our_errors(form, changes):
     data = bytearray(saved(from_codes(picture(3)), form))

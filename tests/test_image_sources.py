@@ -87,7 +87,7 @@ def test_modalities_and_writers():
             writer_for(kind, suffix)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(
         st.sampled_from([np.dtype(t) for t in ("u1", "<u2", ">u2", "?")]),

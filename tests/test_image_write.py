@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -26,7 +26,6 @@ def samples(codes, bits, metadata=NO_METADATA):
     return Samples(kind="image", channels=CHANNELS[codes.shape[2]], codes=codes, bits=bits, metadata=metadata)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 16), st.integers(1, 16), st.data())
 def test_rescale_codes_is_exact(bits, bits_out, data):
     top, top_out = 2**bits - 1, 2**bits_out - 1

@@ -17,7 +17,6 @@ def noisy(shape, seed=0):
     return a, np.clip(a + rng.normal(0, 0.05, shape), 0, 1)
 
 
-@settings(deadline=None)
 @given(
     hnp.array_shapes(max_dims=4, max_side=6).flatmap(
         lambda shape: st.tuples(*[hnp.arrays(np.float64, shape, elements=st.floats(0, 1, width=32))] * 3)
@@ -98,7 +97,7 @@ def test_ssim_of_tiny_images():
     assert ssim(np.full((2, 2), 0.5), np.full((2, 2), 0.25)) == pytest.approx(luminance)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(hnp.arrays(np.float64, (13, 15, 2), elements=st.floats(0, 1)), hnp.arrays(np.float64, (13, 15, 2), elements=st.floats(0, 1)))
 def test_ssim_properties(a, b):
     assert ssim(a, a) == pytest.approx(1)

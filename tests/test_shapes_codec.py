@@ -12,7 +12,7 @@ import inrcodec
 from inrcodec.cli.common import ProgressLine
 from inrcodec.cli.mesh import mesh_progress
 from inrcodec.codec import verify
-from inrcodec.container import Container, check_head, dump, load
+from inrcodec.container import Container, dump, load
 from inrcodec.errors import CorruptFile, InputError, Interrupted, UsageError, VerificationFailed
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.plan import Sampling
@@ -20,6 +20,7 @@ from inrcodec.fit.points import FINER_CYCLE, FinerPoints, PointPool, near_weight
 from inrcodec.fit.presets import Request
 from inrcodec.fit.quantized import flat_layout
 from inrcodec.fit.shape_presets import shape_plan
+from inrcodec.head import check_head
 from inrcodec.mesh import write_mesh
 from inrcodec.quality import Measured, check_stated
 from inrcodec.shape_metrics import point_to_mesh_rms

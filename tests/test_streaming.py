@@ -156,8 +156,8 @@ def test_a_decode_into_a_file_holds_a_slab_at_a_time(tmp_path: Path, monkeypatch
     largest = []
     sample = Inr._sample
 
-    def noted(self: Inr, *arguments: Any) -> np.ndarray:
-        part = sample(self, *arguments)
+    def noted(self: Inr, *arguments: Any, **options: Any) -> np.ndarray:
+        part = sample(self, *arguments, **options)
         largest.append(part.nbytes)
         return part
 

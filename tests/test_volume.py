@@ -196,7 +196,7 @@ def test_channels():
     assert (signal.weights[0, 0, 0] == [0, 0]).all() and signal.missing.sum() == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(
         st.sampled_from([np.dtype(t) for t in ("uint8", "int32", "float16", "float32", "float64", "int64")]),
@@ -934,7 +934,7 @@ SEEDS = {
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_damage_is_one_error(data):
     suffix = data.draw(st.sampled_from(sorted(SEEDS)))

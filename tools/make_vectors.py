@@ -2,9 +2,10 @@
 
     python -m tools.make_vectors [--out FOLDER]
 
-A case is a folder with input.inr, test.json (SHA-256 of the parameters, the query, error bounds) and reference.npy (float32 values in
-[0, 1], evaluated by the NumPy engine). Existing cases are never overwritten: bytes that once were valid stay so, unless the format's
-version changes.
+A case is a folder with input.inr, test.json (SHA-256 of the parameters, queries, error bounds) and reference.npy and other references
+(float32 values, evaluated by the NumPy engine); of a file with a residual also source.npy, the samples that it keeps to within a bound.
+Some files are fitted, some made by hand (small_files.py, small_residuals.py). What exists is never overwritten, queries are added only:
+bytes that once were valid stay so, unless the format's version changes.
 """
 
 import argparse
@@ -20,11 +21,49 @@ from numpy.typing import NDArray
 
 import inrcodec
 from inrcodec.codec import params_digest
+from tools import small_files, small_residuals
 
 OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid"
 SCALE = 2
 SMALL_SHAPE = {"hidden_features": 32, "frequencies": 32, "band": 4, "low": 2, "bands": 2, "mask_features": 8, "levels": 2, "finest": 8}
 BOUNDS = {"rms_error": 2e-6, "peak_error": 2e-5}  # for values in [0, 1]; for others times their range
+QUERIES: dict[str, dict[str, dict[str, Any]]] = {
+    "sasnet.2-cubic": {
+        "smaller": {"size": [10, 13]},
+        "part": {"size": [37, 40], "region": [[3, 9], [20, 31]]},
+        "points": {"points": [[-1.0, -1.0], [1.0, 1.0], [0.1, -0.7], [-1.2, 1.3]]},
+    },
+    "sasnet.1-hashed": {"smaller": {"size": [24, 12]}, "part": {"region": [[0, 1], [30, 31]]}, "points": {"points": [[0.25, -0.25]]}},
+    "sasnet.2-context": {"part": {"size": [300, 20], "region": [[10, 11], [0, 72]]}},
+    "volume-missing": {
+        "smaller": {"size": [4, 5, 9]},
+        "part": {"size": [5, 12, 30], "region": [[2, 6], [2, 6], [3, 20]]},
+        "points": {"points": [[0.0, 0.0, 0.0], [0.4, -0.4, 0.9], [-0.25, -0.26, -0.7]]},
+    },
+    "audio-windows": {
+        "smaller": {"size": [300]},
+        "part": {"region": [[250, 290]]},
+        "points": {"points": [[-1.0], [-0.34], [-0.3325], [-0.32], [0.33], [1.0]]},
+    },
+    "shape-sdf": {"points": {"points": [[0.0, 0.0, 0.0], [0.9, 0.1, -0.2], [-0.5, 0.5, 0.5]]}},
+    "small-windows": {"part": {"size": [90], "region": [[3, 9]]}, "points": {"points": [[-2.0], [-0.5], [-0.3], [0.5], [2.0]]}},
+    "small-integers": {"smaller": {"size": [1, 2, 3]}, "points": {"points": [[0.1, 0.2, 0.3]]}},
+    "small-missing": {"smaller": {"size": [2, 2]}, "points": {"points": [[-0.34, -0.34], [0.9, -0.9], [3.0, -3.0]]}},
+    "residual-lossless": {
+        "nominal": {"size": [24, 31]},
+        "part": {"size": [24, 31], "region": [[3, 9], [20, 31]]},
+        "other": {"size": [24, 30]},
+        "points": {"points": [[-1.0, -1.0], [0.1, -0.7]]},
+    },
+    "residual-float64": {"nominal": {"size": [20, 20]}, "part": {"region": [[0, 1], [2.5, 20]]}},
+    "residual-bounded": {"nominal": {"size": [10, 12, 24]}, "part": {"region": [[1, 4], [2, 5], [0, 24]]}, "smaller": {"size": [4, 5, 9]}},
+    "small-residual": {"nominal": {"size": [4, 5]}},
+    "small-residual-line": {"nominal": {"size": [11]}, "part": {"region": [[2.5, 7]]}, "other": {"size": [12]}},
+    "small-residual-four": {"part": {"region": [[0, 2], [0, 3], [1, 3], [1, 2]]}},
+    "small-residual-missing": {"nominal": {"size": [3, 3]}, "points": {"points": [[-0.34, -0.34], [0.9, -0.9]]}},
+    "small-residual-none": {"nominal": {"size": [4, 5]}},
+    "small-four": {"part": {"size": [5, 1, 4, 2], "region": [[0, 2], [0, 3], [1, 3], [1, 2]]}},
+}
 
 
 def main() -> int:
@@ -37,16 +76,43 @@ def main() -> int:
             print(f"{folder}: exists, left as it is", file=sys.stderr)
             continue
         data = inrcodec.encode(source, deterministic=True, device="cpu", **options).data
-        inr = inrcodec.open(data, backend="numpy")
-        folder.mkdir(parents=True)
-        (folder / "input.inr").write_bytes(data)
-        reference = inr.decode(scale=SCALE, dtype=np.float32)
-        np.save(folder / "reference.npy", reference)
-        extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
-        bounds = {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
-        facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds}
-        (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_case(folder, data, source if isinstance(source, np.ndarray) and "residual" in inrcodec.open(data).head["out"] else None)
+    by_hand = {name: (data, None) for name, data in small_files.files().items()} | small_residuals.files()
+    for name, (data, kept) in by_hand.items():
+        if not (out / f"small-{name}").exists():
+            write_case(out / f"small-{name}", data, kept)
+    for name, queries in QUERIES.items():
+        add_queries(out / name, queries)
     return 0
+
+
+def write_case(folder: Path, data: bytes, source: NDArray[Any] | None = None) -> None:
+    """`source`: samples that the file keeps to within its bound."""
+    inr = inrcodec.open(data, backend="numpy")
+    folder.mkdir(parents=True)
+    (folder / "input.inr").write_bytes(data)
+    reference = inr.decode(scale=SCALE, dtype=np.float32)
+    np.save(folder / "reference.npy", reference)
+    extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
+    bounds = {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
+    facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds}
+    if source is not None and inr.residual is not None:
+        facts["bound"] = inr.residual.bound
+        np.save(folder / "source.npy", source)
+    (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def add_queries(folder: Path, queries: dict[str, dict[str, Any]]) -> None:
+    """More questions to a case, each with a reference of its name."""
+    inr = inrcodec.open(folder / "input.inr", backend="numpy")
+    facts = json.loads((folder / "test.json").read_text())
+    known = facts.setdefault("queries", {})
+    for name, query in queries.items():
+        if name not in known:
+            answer = inr.at(query["points"]) if "points" in query else inr.decode(**query, dtype=np.float32)
+            np.save(folder / f"{name}.npy", answer)
+            known[name] = query
+    (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
@@ -56,11 +122,11 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
     rgba[:4, :, 3] = 0
     fitted = {"settings": {"steps": 400}}
     return [
-        ("sasnet.1-rgb", codes(rgb, 8), fitted),
-        ("sasnet.1-rgba", codes(rgba, 8), fitted),
-        ("sasnet.1-grey16", codes(waves(20, 20, 1), 16), fitted),
-        ("sasnet.1-hashed", codes(rgb, 8), {"settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
-        ("sasnet.1-row", codes(waves(1, 40, 3), 8), fitted),
+        ("sasnet.1-rgb", codes(rgb, 8), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-rgba", codes(rgba, 8), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-grey16", codes(waves(20, 20, 1), 16), {"arch": "sasnet.1", **fitted}),
+        ("sasnet.1-hashed", codes(rgb, 8), {"arch": "sasnet.1", "settings": {"steps": 400, "finest": 30, "max_entries": 128}}),
+        ("sasnet.1-row", codes(waves(1, 40, 3), 8), {"arch": "sasnet.1", **fitted}),
         ("sasnet.2-rgb", codes(rgb, 8), {"arch": "sasnet.2", **fitted}),
         (
             "sasnet.2-context",
@@ -73,6 +139,9 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("volume-float32", box(), {"kind": "volume", "size": 1500, **fitted}),
         ("volume-missing", with_holes(box()), {"kind": "volume", "size": 1500, **fitted}),
         ("audio-windows", wav(), {"settings": {"steps": 100, "window": 256}}),
+        ("residual-lossless", codes(noisy(rgb), 8), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-float64", codes(noisy(waves(20, 20, 1)), 16), {"lossless": True, "settings": {"steps": 200}}),
+        ("residual-bounded", with_holes(box()), {"kind": "volume", "max_error": 0.01, "settings": {"steps": 200}}),
         ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 12, "batch": 2048, **SMALL_SHAPE}}),
     ]
 
@@ -113,6 +182,10 @@ def waves(height: int, width: int, channels: int) -> NDArray[np.float64]:
     y, x = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.3 * np.sin(x / (4.0 + k)) * np.cos(y / (5.0 + k)) + 0.15 * (x > y + 3 * k) for k in range(channels)]
     return np.clip(np.stack(planes, axis=-1), 0, 1)
+
+
+def noisy(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(values + np.random.default_rng(0).normal(0, 0.01, values.shape), 0, 1)
 
 
 def codes(values: NDArray[np.float64], bits: int) -> NDArray[Any]:

@@ -13,19 +13,22 @@ def available() -> list[str]:
     return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
 
 
-def make_engine(name: str, *, device: str = "auto", work: int = 0) -> Engine:
+def make_engine(name: str, *, device: str = "auto", work: int = 0, double: bool = False) -> Engine:
     """The engine `name`; "auto" is PyTorch where it is installed and `work` (multiply-accumulates) is worth its import, else NumPy.
 
+    With `double` an engine that evaluates in float64, as NumPy's does.
     Raises UsageError for an unknown name, BackendMissing for an engine that is not installed or a device that is not there.
     """
     if name == "auto":
         # A device that was asked for is PyTorch's business.
         asked = device not in ("auto", "cpu")
-        name = "torch" if asked or (work >= AUTO_WORK and "torch" in available()) else "numpy"
+        name = "torch" if not double and (asked or (work >= AUTO_WORK and "torch" in available())) else "numpy"
     if name == "numpy":
         from inrcodec.backends.numpy import NumpyEngine
 
-        return NumpyEngine()
+        return NumpyEngine(double=double)
+    if double and name in BACKENDS:
+        raise BackendMissing(f"backend {name}: evaluates in float32, expected one of float64 (numpy)")
     if name == "torch":
         if "torch" not in available():
             raise BackendMissing("backend torch: PyTorch is not installed; pip install torch, or use --backend numpy")

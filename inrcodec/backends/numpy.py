@@ -1,4 +1,4 @@
-"""The reference engine: NumPy, float32."""
+"""The reference engine: NumPy, in float32 or, for residuals that want it, in float64."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.base import Crew, OneByOne
 from inrcodec.coordinates import Lattice, Points
-from inrcodec.networks.hashgrid import Level, axis_weights, block_rows, corners, interpolation_matrix
+from inrcodec.networks.hashgrid import Level, Precision, axis_weights, block_rows, corners, interpolation_matrix
 from inrcodec.ops import Activation, Constant, Coordinates
 
-F32 = NDArray[np.float32]
+F32 = NDArray[Any]  # of the engine's precision
 
 
 class NumpyOps:
-    """The operations of ops.py on float32 arrays."""
+    """The operations of ops.py on arrays of a precision; positions in grids are float32 in both."""
+
+    def __init__(self, precision: Precision = np.float32) -> None:
+        self.precision = precision
 
     def sine_embedding(
         self,
@@ -32,9 +35,10 @@ class NumpyOps:
     ) -> F32:
         scaled = (w * np.reshape(weight_scale, (-1, 1))).astype(np.float64)
         phase = (b * np.asarray(bias_scale)).astype(np.float64)
-        h = _sine_at_points(coords, scaled, phase) if isinstance(coords, Points) else _sine_on_lattice(coords, scaled, phase)
+        make = _sine_at_points if isinstance(coords, Points) else _sine_on_lattice
+        h = make(coords, scaled, phase, self.precision)  # type: ignore[arg-type]
         if np.ndim(amplitude) or amplitude != 1.0:
-            h *= np.asarray(amplitude, dtype=np.float32)
+            h *= np.asarray(amplitude, dtype=self.precision)
         if mask is not None:
             start = h.shape[1] - sum(widths)
             for j, width in enumerate(widths):
@@ -43,12 +47,12 @@ class NumpyOps:
         return h
 
     def sine_layer(self, x: F32, w: F32, b: F32, *, omega: Constant, amplitude: Constant, mask: F32 | None) -> F32:
-        scale = np.asarray(omega, dtype=np.float32)
-        h = x @ (w * scale.reshape(-1, 1)).T
+        scale = np.asarray(omega, dtype=self.precision)
+        h: F32 = x @ (w * scale.reshape(-1, 1)).T
         h += b * scale
         np.sin(h, out=h)
         if np.ndim(amplitude) or amplitude != 1.0:
-            h *= np.asarray(amplitude, dtype=np.float32)
+            h *= np.asarray(amplitude, dtype=self.precision)
         if mask is not None:
             n, groups = mask.shape
             h.reshape(n, groups, -1)[...] *= mask[:, :, None]
@@ -62,13 +66,13 @@ class NumpyOps:
         y: F32 = x @ w.T
         y += b
         if activation == "relu":
-            np.maximum(y, np.float32(0), out=y)
+            np.maximum(y, self.precision(0), out=y)
         elif activation == "sigmoid":
             # tanh does not overflow where exp(-y) would.
-            y *= np.float32(0.5)
+            y *= self.precision(0.5)
             np.tanh(y, out=y)
-            y *= np.float32(0.5)
-            y += np.float32(0.5)
+            y *= self.precision(0.5)
+            y += self.precision(0.5)
         return y
 
     def columns(self, x: F32, start: int, stop: int) -> F32:
@@ -78,21 +82,21 @@ class NumpyOps:
         return np.concatenate([x, y], axis=1)
 
 
-def reduced(angle: NDArray[np.float64]) -> F32:
-    """An angle modulo 2 pi, in [-pi, pi], as float32."""
-    return (angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi)).astype(np.float32)
+def reduced(angle: NDArray[np.float64], precision: Precision) -> F32:
+    """An angle modulo 2 pi, in [-pi, pi]."""
+    return (angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi)).astype(precision)
 
 
-def _sine_at_points(coords: Points, w: NDArray[np.float64], phase: NDArray[np.float64]) -> F32:
-    return np.sin(reduced(coords.values @ w.T + phase))
+def _sine_at_points(coords: Points, w: NDArray[np.float64], phase: NDArray[np.float64], precision: Precision) -> F32:
+    return np.asarray(np.sin(reduced(coords.values @ w.T + phase, precision)))
 
 
-def _sine_on_lattice(coords: Lattice, w: NDArray[np.float64], phase: NDArray[np.float64]) -> F32:
+def _sine_on_lattice(coords: Lattice, w: NDArray[np.float64], phase: NDArray[np.float64], precision: Precision) -> F32:
     """By the addition theorem: sines and cosines per axis only."""
-    angle = reduced(coords.axes[0][:, None] * w[:, 0] + phase)
+    angle = reduced(coords.axes[0][:, None] * w[:, 0] + phase, precision)
     sine, cosine = np.sin(angle), np.cos(angle)
     for k in range(1, coords.d):
-        angle = reduced(coords.axes[k][:, None] * w[:, k])
+        angle = reduced(coords.axes[k][:, None] * w[:, k], precision)
         s, c = np.sin(angle), np.cos(angle)
         last = k == coords.d - 1
         combined = sine[..., None, :] * c
@@ -110,8 +114,8 @@ def _features(coords: Coordinates, table: F32, level: Level, stretch: tuple[floa
 
 
 def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
-    rows, weights = corners(coords.values, level, stretch)
-    result = np.zeros((coords.n, table.shape[1]), dtype=np.float32)
+    rows, weights = corners(coords.values, level, stretch, table.dtype.type)
+    result = np.zeros((coords.n, table.shape[1]), dtype=table.dtype)
     for row, weight in zip(rows, weights, strict=True):
         result += weight[:, None] * table[row]
     return result
@@ -119,7 +123,7 @@ def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple
 
 def _features_on_lattice(coords: Lattice, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
     """Interpolation is separable: the block of touched vertices, contracted axis by axis."""
-    axes = [axis_weights(axis, level, factor) for axis, factor in zip(coords.axes, stretch, strict=True)]
+    axes = [axis_weights(axis, level, factor, table.dtype.type) for axis, factor in zip(coords.axes, stretch, strict=True)]
     touched = math.prod(a.stop - a.start for a in axes)
     if touched > coords.n << coords.d:
         return _features_at_points(coords.points(), table, level, stretch)
@@ -135,13 +139,12 @@ def _features_on_lattice(coords: Lattice, table: F32, level: Level, stretch: tup
 
 
 class NumpyEngine:
-    name = "numpy"
+    def __init__(self, *, double: bool = False) -> None:
+        self.name = "numpy-float64" if double else "numpy"
+        self.ops = NumpyOps(np.float64 if double else np.float32)
 
-    def __init__(self) -> None:
-        self.ops = NumpyOps()
-
-    def tensor(self, values: F32) -> F32:
-        return values
+    def tensor(self, values: NDArray[np.float32]) -> F32:
+        return values.astype(self.ops.precision, copy=False)
 
     def array(self, result: F32) -> F32:
         return result.T

@@ -105,6 +105,11 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:
     return result
 
 
+def finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a perfect PSNR is null."""
+    return {key: None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value for key, value in values.items()}
+
+
 class ProgressLine:
     """Progress on stderr: one line that is rewritten on a terminal, a line every ten seconds elsewhere if asked for."""
 

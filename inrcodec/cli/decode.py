@@ -39,6 +39,7 @@ DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4
 @click.option("--stop", type=float, metavar="SECONDS", help="Of sound or video: end here, instead of --region.")
 @click.option("--bits", type=int, help="Bit depth of the output, 1..16. Default: that of the source.")
 @click.option("--format", "suffix", help="png, jpg, webp, tiff ... Default: the suffix of the output.")
+@click.option("--no-residual", is_flag=True, help="The function alone, without what a file of encode --max-error or --lossless adds to it.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays).")
 @click.option(
     "--max-samples",
@@ -64,6 +65,7 @@ def command(
     stop: float | None,
     bits: int | None,
     suffix: str | None,
+    no_residual: bool,
     strip: bool,
     max_samples: int,
     force: bool,
@@ -86,7 +88,7 @@ def command(
 
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
-    inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples))
+    inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples), residual=not no_residual)
     target = _derived(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
     form = _suffix(target, suffix)
     overwrite = force if output is None else not no_overwrite

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ from inrcodec.cli.common import (
     SETTINGS,
     ProgressLine,
     check_output,
+    finite,
     human_bytes,
     parse_settings,
     parse_size,
@@ -46,6 +47,12 @@ if TYPE_CHECKING:
 @click.option("--psnr", type=float, help="Target: at least this PSNR in dB.")
 @click.option("--bpp", type=float, help="Target: at most this many bits per sample.")
 @click.option("--size", help="Target: at most this many bytes (51200, 50k, 1.5M).")
+@click.option(
+    "--max-error",
+    metavar="E|P%",
+    help="Every sample of the nominal grid is within E of the source, in units of the samples (codes of images), or P % of their range.",
+)
+@click.option("--lossless", is_flag=True, help="Samples decoded at the nominal grid are those of the source; integers only.")
 @EFFORT
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
 @ARCH
@@ -88,6 +95,8 @@ def command(
     psnr: float | None,
     bpp: float | None,
     size: str | None,
+    max_error: str | None,
+    lossless: bool,
     effort: int,
     preset: str | None,
     arch: str | None,
@@ -132,6 +141,8 @@ def command(
             psnr=psnr,
             bpp=bpp,
             size=parse_size(size),
+            max_error=max_error,
+            lossless=lossless,
             effort=effort,
             preset=preset,
             arch=arch,
@@ -155,7 +166,7 @@ def command(
     write_output(target, encoded.data, overwrite=overwrite)
     report = encoded.report
     if as_json:
-        click.echo(json.dumps({"schema": "inrcodec.encode/1", "output": target, **_finite(asdict(report))}, indent=2))
+        click.echo(json.dumps({"schema": "inrcodec.encode/1", "output": target, **finite(asdict(report))}, indent=2))
     if not quiet:
         for told in (*(f"note: {note}" for note in report.notes), _summary(target, report)):
             click.echo(told, err=True)
@@ -178,7 +189,9 @@ def _summary(target: str, report: "Report") -> str:
         measured.append(f"surface RMS {report.surface_rms:.2e} of the box")
     if report.normal_consistency is not None:
         measured.append(f"normal consistency {report.normal_consistency:.4f}")
-    if report.max_error is not None:
+    if report.bound == 0:
+        measured.append("lossless")
+    elif report.max_error is not None:
         measured.append(f"largest error {report.max_error:.4g}")
     rate = "" if shape else f", {report.bpp:.3f} bpp"
     return (
@@ -191,8 +204,3 @@ def _derived(name: str) -> str:
     if name == "-":
         raise UsageError("-o: expected an output name when the input is stdin")
     return str(Path(name).with_suffix(".inr"))
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: a perfect PSNR is null."""
-    return {key: None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value for key, value in values.items()}

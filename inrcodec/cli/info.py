@@ -6,6 +6,7 @@ import click
 
 from inrcodec.cli.common import AS_JSON, human_bytes, read_inr
 from inrcodec.cli.verbosity import VERBOSE
+from inrcodec.spec import FLOAT32_TOLERANCE
 
 
 @click.command(epilog="Example:  inrcodec info photo.inr", context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +50,11 @@ def table(info: dict[str, Any]) -> str:
         lines.append(
             "levels    " + ", ".join(f"{level['resolution']} ({level['entries']})" for level in levels) + "  vertices per axis (entries)"
         )
+    if info["residual"] is not None:
+        bound, evaluation = info["residual"]["bound"], "float32" if info["residual"]["tolerance"] >= FLOAT32_TOLERANCE else "float64"
+        size = next(tensor["bytes"] for tensor in info["tensors"] if tensor["codec"] == "residual")
+        told = f"samples within {bound:g} of the source" if bound else "lossless"
+        lines.append(f"residual  {told}, {human_bytes(size)}, added to {evaluation} evaluation")
     for metric in info["metrics"]:
         lines.append(f"{metric['metric']:9} {_number(metric['value'])} {metric.get('unit', '')}".rstrip())
     for key, value in info["provenance"].items():

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from inrcodec.cli.common import AS_JSON, BACKEND, DEVICE, read_inr, read_source
+from inrcodec.cli.common import AS_JSON, BACKEND, DEVICE, finite, read_inr, read_source
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 
@@ -29,7 +29,7 @@ def command(input: str, source: str | None, start: float | None, stop: float | N
     inr = open_inr(read_inr(input), backend=backend, device=device)
     checks = verify(inr, source=None if source is None else read_source(source), start=start, stop=stop)
     if as_json:
-        click.echo(json.dumps({"schema": "inrcodec.verify/1", **checks}, indent=2))
+        click.echo(json.dumps({"schema": "inrcodec.verify/1", **finite(checks)}, indent=2))
         return
     for key, value in checks.items():
         click.echo(f"{key:18} {value}")

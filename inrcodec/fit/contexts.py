@@ -53,16 +53,20 @@ def make_contexts(
         Table(number, levels[number].resolution, layout.offsets[index[n]], layout.offsets[index[n] + 1], layout.group_offsets[index[n]])
         for number, n in enumerate(names)
     )
-    k, x = layout.params[index[names[0]]].shape[1], inputs(d)
-    device = layout.group.device
-    generator = torch.Generator().manual_seed(seed)
+    k = layout.params[index[names[0]]].shape[1]
+    weights = new_weights(d, k * len(levels), hidden, torch.Generator().manual_seed(seed), layout.group.device)
+    return Contexts(d, k, tables, weights, torch.optim.Adam(list(weights.values()), lr=learning_rate, betas=(0.9, 0.99)))
+
+
+def new_weights(d: int, planes: int, hidden: int, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """Weights of a network that knows nothing yet."""
+    x = inputs(d)
     a1 = torch.empty(hidden, x + 1).uniform_(-0.5, 0.5, generator=generator)
     a1[:, x - 1 :] *= 0.25  # the level's number, and the bias
-    bias = torch.zeros(OUTPUTS, k * len(levels))
+    bias = torch.zeros(OUTPUTS, planes)
     bias[1] = 1.5
     started = {"a1": a1, "a2": torch.zeros(OUTPUTS, hidden), "b": torch.zeros(OUTPUTS, x), "bias": bias}
-    weights = {name: weight.to(device).requires_grad_() for name, weight in started.items()}
-    return Contexts(d, k, tables, weights, torch.optim.Adam(list(weights.values()), lr=learning_rate, betas=(0.9, 0.99)))
+    return {name: weight.to(device).requires_grad_() for name, weight in started.items()}
 
 
 def add_context_rate(contexts: Contexts, found: Rate, values: Tensor, residual: Tensor, log_step: Tensor, threads: Team) -> Rate:
@@ -77,7 +81,7 @@ def add_context_rate(contexts: Contexts, found: Rate, values: Tensor, residual: 
     for table in contexts.tables:
         step = torch.exp(log_step[table.group : table.group + contexts.k])
         symbols.append((values[table.start : table.stop].view(*(table.resolution,) * contexts.d, contexts.k) / step).detach())
-    bits, slopes = (_rate_compiled if _compiled(values) else _rate_followed)(contexts, symbols, threads)
+    bits, slopes = rate_of(contexts, symbols, threads)
     for table, v, slope in zip(contexts.tables, symbols, slopes, strict=True):
         groups = slice(table.group, table.group + contexts.k)
         grad_values[table.start : table.stop] = (slope / torch.exp(log_step[groups])).reshape(-1)
@@ -87,6 +91,11 @@ def add_context_rate(contexts: Contexts, found: Rate, values: Tensor, residual: 
     grad_log_scale = torch.zeros_like(log_step)
     grad_log_scale[: len(found.grad_log_scale)] = found.grad_log_scale
     return Rate(found.bits + bits, grad_values, grad_log_step, grad_log_scale)
+
+
+def rate_of(contexts: Contexts, symbols: list[Tensor], threads: Team) -> tuple[float | Tensor, list[Tensor]]:
+    """Bits of the tables' symbols (*sizes, k) and slopes of these; the network's own are left with its weights."""
+    return (_rate_compiled if _compiled(symbols[0]) else _rate_followed)(contexts, symbols, threads)
 
 
 def _compiled(values: Tensor) -> bool:
@@ -116,7 +125,7 @@ def _rate_followed(contexts: Contexts, symbols: list[Tensor], threads: Team) -> 
 
 
 def context_bits(contexts: Contexts, symbols: list[Tensor]) -> Tensor:
-    """Bits of the tables' symbols (R, ..., R, k), differentiable; noisy ones are no integers."""
+    """Bits of the tables' symbols (*sizes, k), differentiable; noisy ones are no integers."""
     total = symbols[0].new_zeros(())
     parent: Tensor | None = None
     for table, v in zip(contexts.tables, symbols, strict=True):
@@ -131,25 +140,23 @@ def context_bits(contexts: Contexts, symbols: list[Tensor]) -> Tensor:
 
 
 def _inputs(own: Tensor, parent: Tensor | None, before: Tensor | None, d: int, level: int) -> Tensor:
-    """(inputs, R^d)."""
-    r = own.shape[0]
+    """(inputs, vertices)."""
+    sizes, n = own.shape, own.numel()
     padded = functional.pad(own, (2, 1) * d)
     near = neighbours(d)
     compressed, size = _compressed(padded), padded.abs()
-    seen = [_shifted(compressed, offset, r) for offset in near]
-    total = torch.stack([_shifted(size, offset, r) for offset in near[:-d]]).sum(0)
+    seen = [_shifted(compressed, offset, sizes) for offset in near]
+    total = torch.stack([_shifted(size, offset, sizes) for offset in near[:-d]]).sum(0)
     if parent is None:
-        around = [own.new_zeros(r**d)] * 2
+        around = [own.new_zeros(n)] * 2
     else:
-        rows = torch.as_tensor(parents(r, parent.shape[0]), device=own.device)
+        rows = [torch.as_tensor(parents(n, m), device=own.device) for n, m in zip(sizes, parent.shape, strict=True)]
         box = parent.abs()[None, None]
         pool = functional.avg_pool2d if d == 2 else functional.avg_pool3d
         box = pool(box, 3, stride=1, padding=1, count_include_pad=True)[0, 0] * 3**d
-        around = [_compressed(_taken(part, rows, d)).reshape(-1) for part in (parent, box)]
-    previous = own.new_zeros(r**d) if before is None else _compressed(before).reshape(-1)
-    return torch.stack(
-        [*(part.reshape(-1) for part in seen), _compressed(total).reshape(-1), *around, previous, own.new_full((r**d,), level)]
-    )
+        around = [_compressed(_taken(part, rows)).reshape(-1) for part in (parent, box)]
+    previous = own.new_zeros(n) if before is None else _compressed(before).reshape(-1)
+    return torch.stack([*(part.reshape(-1) for part in seen), _compressed(total).reshape(-1), *around, previous, own.new_full((n,), level)])
 
 
 def _compressed(v: Tensor) -> Tensor:
@@ -158,13 +165,13 @@ def _compressed(v: Tensor) -> Tensor:
     return v * (torch.log1p(size) / (size * math.log(2.0)))
 
 
-def _shifted(padded: Tensor, offset: tuple[int, ...], r: int) -> Tensor:
-    return padded[tuple(slice(2 + o, 2 + o + r) for o in offset)]
+def _shifted(padded: Tensor, offset: tuple[int, ...], sizes: torch.Size) -> Tensor:
+    return padded[tuple(slice(2 + o, 2 + o + n) for o, n in zip(offset, sizes, strict=True))]
 
 
-def _taken(values: Tensor, rows: Tensor, d: int) -> Tensor:
-    for k in range(d):
-        values = values.index_select(k, rows)
+def _taken(values: Tensor, rows: list[Tensor]) -> Tensor:
+    for k, chosen in enumerate(rows):
+        values = values.index_select(k, chosen)
     return values
 
 

@@ -1,5 +1,6 @@
 """The rate of dense table levels on a CPU: the same as fit/contexts.py by compiled passes, planes and rows shared among threads."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,14 +19,14 @@ NOTHING: F32 = np.zeros(0, dtype=np.float32)
 
 @dataclass(eq=False)
 class Plane:
-    """One feature of one level: symbols with margins of zeros (R + 3)^d, flat, what they become, and the gradients gathered."""
+    """One feature of one level: symbols with margins of zeros, flat, what they become, and the gradients gathered."""
 
     level: int
     feature: int
     padded: Padded
     v: F32
     compressed: F32
-    box: F32  # (R^d,) compressed sums of magnitudes within 1
+    box: F32  # (vertices,) compressed sums of magnitudes within 1
     grad_v: F32 = field(init=False)
     grad_compressed: F32 = field(init=False)
     grad_box: F32 = field(init=False)
@@ -34,15 +35,16 @@ class Plane:
         self.grad_v, self.grad_compressed, self.grad_box = (np.zeros_like(a) for a in (self.v, self.v, self.box))
 
     @property
-    def d(self) -> int:
-        return self.padded.d
+    def sizes(self) -> tuple[int, ...]:
+        return self.padded.sizes
 
     @property
-    def resolution(self) -> int:
-        return self.padded.resolution
+    def rows(self) -> int:
+        """Lines of vertices along the last axis."""
+        return math.prod(self.sizes[:-1])
 
     def inner(self, flat: F32) -> F32:
-        """The vertices of a padded array: a view (R, ..., R)."""
+        """The vertices of a padded array: a view of `sizes`."""
         return flat.reshape(self.padded.shape)[self.padded.inner]
 
 
@@ -58,18 +60,17 @@ class Piece:
 def context_rate(
     symbols: Sequence[tuple[int, F32]], weights: tuple[F32, F32, F32, F32], threads: Team
 ) -> tuple[float, list[F32], tuple[F32, ...]]:
-    """Bits of the levels (number, symbols (R, ..., R, k)), from the coarsest on; slopes of the symbols and of the weights."""
+    """Bits of the levels (number, symbols (*sizes, k)), from the coarsest on; slopes of the symbols and of the weights."""
     planes = [[_plane(level, f, v[..., f]) for f in range(v.shape[-1])] for level, v in symbols]
     work = []
     for i, level in enumerate(planes):
         for f, plane in enumerate(level):
             parent = planes[i - 1][f] if i else None
             before = level[f - 1] if f else None
-            rows = plane.resolution ** (plane.d - 1)
-            parts = threads.size if rows * plane.resolution >= SPLIT_FROM else 1
-            bounds = [rows * part // parts for part in range(parts + 1)]
+            parts = threads.size if math.prod(plane.sizes) >= SPLIT_FROM else 1
+            bounds = [plane.rows * part // parts for part in range(parts + 1)]
             work += [(plane, parent, before, slice(a, b)) for a, b in pairwise(bounds)]
-    work.sort(key=lambda item: -item[0].resolution)
+    work.sort(key=lambda item: -math.prod(item[0].sizes))
     pieces = threads.map(lambda item: _run(*item, weights, len(planes[0])), work)
     sums = tuple(np.zeros_like(w) for w in weights)
     for piece, (plane, parent, before, rows) in zip(pieces, work, strict=True):
@@ -81,7 +82,7 @@ def context_rate(
 
 
 def _plane(level: int, feature: int, v: F32) -> Plane:
-    padded = Padded(v.shape[0], v.ndim)
+    padded = Padded(v.shape)
     flat = np.pad(v, [(2, 1)] * v.ndim).reshape(-1)
     compressed, box = np.empty_like(flat), np.empty(v.size, dtype=np.float32)
     cpu_contexts.compress(flat, compressed)
@@ -103,20 +104,20 @@ def _box(values: F32) -> F32:
 
 def _row_bases(padded: Padded, rows: slice) -> NDArray[np.int64]:
     """Where rows begin in a padded array, flat."""
-    starts = np.arange(padded.width**padded.d).reshape(padded.shape)[padded.inner][..., 0]
+    starts = np.arange(math.prod(padded.shape)).reshape(padded.shape)[padded.inner][..., 0]
     return np.ascontiguousarray(starts.reshape(-1)[rows])
 
 
 def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, weights: tuple[F32, F32, F32, F32], features: int) -> Piece:
-    d, r = plane.d, plane.resolution
+    sizes, r = plane.sizes, plane.sizes[-1]
     distances, bases = plane.padded.distances(), _row_bases(plane.padded, rows)
     parent_bases, last = np.zeros(len(bases), dtype=np.int64), np.zeros(r, dtype=np.int64)
     compressed = box = NOTHING
     if parent is not None:
-        nearest, q = parents(r, parent.resolution), parent.resolution
-        numbers, last = np.arange(rows.start, rows.stop), nearest
-        for k in range(d - 1):
-            parent_bases = (parent_bases + nearest[numbers // r ** (d - 2 - k) % r]) * q
+        nearest = [parents(n, m) for n, m in zip(sizes, parent.sizes, strict=True)]
+        numbers, last = np.arange(rows.start, rows.stop), nearest[-1]
+        for k, n in enumerate(sizes[:-1]):
+            parent_bases = (parent_bases + nearest[k][numbers // math.prod(sizes[k + 1 : -1]) % n]) * parent.sizes[k + 1]
         compressed, box = np.ascontiguousarray(parent.inner(parent.compressed)).reshape(-1), parent.box
     seen = NOTHING
     if before is not None:
@@ -125,7 +126,7 @@ def _run(plane: Plane, parent: Plane | None, before: Plane | None, rows: slice, 
     grads = tuple(np.zeros_like(a) for a in (plane.v, plane.v, compressed, box, seen))
     found = tuple(np.zeros_like(w) for w in (*weights[:3], weights[3][:, 0]))
     bits = cpu_contexts.rate(
-        *(plane.v, plane.compressed, bases, distances, len(distances) - d, compressed, box, parent_bases, last, seen),
+        *(plane.v, plane.compressed, bases, distances, len(distances) - len(sizes), compressed, box, parent_bases, last, seen),
         *(*weights, plane.level * features + plane.feature, plane.level),
         *(*grads, *found),
     )
@@ -140,18 +141,18 @@ def _gather(piece: Piece, plane: Plane, parent: Plane | None, before: Plane | No
     plane.grad_v += grad_v
     plane.grad_compressed += grad_compressed
     if parent is not None:
-        parent.inner(parent.grad_compressed)[...] += grad_parent.reshape((parent.resolution,) * parent.d)
+        parent.inner(parent.grad_compressed)[...] += grad_parent.reshape(parent.sizes)
         parent.grad_box += grad_box
     if before is not None:
         into = before.inner(before.grad_compressed)
-        whole = np.zeros((plane.resolution ** (plane.d - 1), plane.resolution), dtype=np.float32)
-        whole[rows] = grad_before.reshape(-1, plane.resolution)
+        whole = np.zeros((plane.rows, plane.sizes[-1]), dtype=np.float32)
+        whole[rows] = grad_before.reshape(-1, plane.sizes[-1])
         into += whole.reshape(into.shape)
 
 
 def _slope(plane: Plane) -> F32:
     cpu_contexts.compress_backward(plane.v, plane.grad_compressed, plane.grad_v)
     # The derivative of log2(1 + x) by its value.
-    spread = _box((plane.grad_box * np.exp2(-plane.box) * np.float32(1 / np.log(2.0))).reshape((plane.resolution,) * plane.d))
+    spread = _box((plane.grad_box * np.exp2(-plane.box) * np.float32(1 / np.log(2.0))).reshape(plane.sizes))
     result: F32 = plane.inner(plane.grad_v) + spread * np.sign(plane.inner(plane.v))
     return result

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 MAX_RESOLUTION = 1 << 20
 MAX_ENTRIES = 1 << 28
+Precision = type[np.float32] | type[np.float64]  # of weights; positions are float32 always
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,19 @@ class AxisWeights:
     start: int
     stop: int
     lower: NDArray[np.int64]  # (m,), relative to start
-    weights: NDArray[np.float32]  # (taps, m)
+    weights: NDArray[np.floating]  # (taps, m)
 
 
-def axis_weights(axis: NDArray[np.float64], level: Level, stretch: float) -> AxisWeights:
+def axis_weights(axis: NDArray[np.float64], level: Level, stretch: float, precision: Precision = np.float32) -> AxisWeights:
     lower, weight = vertices(axis, level, stretch)
     start = int(lower.min())
-    return AxisWeights(start, int(lower.max()) + level.taps, lower - start, np.stack(tap_weights(weight, level.taps)))
+    return AxisWeights(start, int(lower.max()) + level.taps, lower - start, np.stack(tap_weights(weight.astype(precision), level.taps)))
 
 
-def interpolation_matrix(axis: AxisWeights) -> NDArray[np.float32]:
+def interpolation_matrix(axis: AxisWeights) -> NDArray[np.floating]:
     """The same as a dense matrix (m, touched vertices)."""
     m = len(axis.lower)
-    matrix = np.zeros((m, axis.stop - axis.start), dtype=np.float32)
+    matrix = np.zeros((m, axis.stop - axis.start), dtype=axis.weights.dtype)
     for tap, weight in enumerate(axis.weights):
         matrix[np.arange(m), axis.lower + tap] = weight
     return matrix
@@ -141,17 +142,17 @@ def block_rows(axes: list[AxisWeights], level: Level) -> NDArray[np.int64] | Non
 
 
 def corners(
-    points: NDArray[np.float64], level: Level, stretch: tuple[float, ...]
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
+    points: NDArray[np.float64], level: Level, stretch: tuple[float, ...], precision: Precision = np.float32
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.floating]]]:
     """Table rows (n,) and weights (n,) of the taps^d vertices around points (n, d), in tiny-cuda-nn's order."""
     d, taps = points.shape[1], level.taps
     pairs = [vertices(points[:, k], level, stretch[k]) for k in range(d)]
-    along = [tap_weights(weight, taps) for _, weight in pairs]
+    along = [tap_weights(weight.astype(precision), taps) for _, weight in pairs]
     rows, weights = [], []
     for corner in range(taps**d):
         up = [corner // taps ** (d - 1 - k) % taps for k in range(d)]  # the lowest digit belongs to the last axis
         rows.append(table_index([g + u for (g, _), u in zip(pairs, up, strict=True)], level))
-        weight = np.ones(len(points), dtype=np.float32)
+        weight = np.ones(len(points), dtype=precision)
         for k in reversed(range(d)):
             weight = weight * along[k][up[k]]
         weights.append(weight)

@@ -221,6 +221,7 @@ def _check_samples(sound: NDArray[np.float32], name: str) -> float:
 
 def _signal(sound: NDArray[np.float32], peak: float, *, rate: int, bits: int, name: str, data: bytes, notes: tuple[str, ...]) -> Signal:
     """The signal of samples (n, c), which are scaled in place."""
+    samples = sound.copy()
     sound /= np.float32(peak)
     sound *= np.float32(0.5)
     sound += np.float32(0.5)
@@ -230,6 +231,7 @@ def _signal(sound: NDArray[np.float32], peak: float, *, rate: int, bits: int, na
         axes=(Axis("t", n),),
         channels=tuple(Channel(f"ch{k}", "value", -peak, peak) for k in range(c)),
         values=sound,
+        samples=samples,
         bits=bits,
         dtype="float32",
         space=Space(spacing=(1 / rate,), units="s"),

@@ -8,6 +8,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.signals.codes import codes_of
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -55,6 +57,12 @@ def sampled_space(space: Space, steps: Sequence[float], first: Sequence[float]) 
     return replace(space, spacing=spacing, affine=tuple(float(number) for number in (old @ change).reshape(-1)))
 
 
+def window_space(space: Space, nominal: Sequence[int], shape: Sequence[int], starts: Sequence[int]) -> Space:
+    """The space of the part of a grid of `shape` that begins at `starts`, of a signal of `nominal` samples."""
+    steps = [n / m for n, m in zip(nominal, shape, strict=True)]
+    return sampled_space(space, steps, [start * step for start, step in zip(starts, steps, strict=True)])
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What travels beside the samples. None where the source has none."""
@@ -91,13 +99,27 @@ class Signal(Content):
     """Samples to encode.
 
     values   (*axes, c) float32 in [0, 1]
+    samples  (*axes, c) the source's own codes or numbers, or None: what `exact_samples` makes of the values
     weights  (*axes, c) float32 in {0, 1} or None: 0 where a sample does not matter (colour under alpha 0)
     missing  (*axes) or None: true where the source has no sample (NaN); weights are 0 there
     """
 
     values: NDArray[np.float32]
+    samples: NDArray[Any] | None = None
     weights: NDArray[np.float32] | None = None
     missing: NDArray[np.bool_] | None = None
+
+
+def exact_samples(signal: Signal) -> NDArray[Any]:
+    """The source's samples (*axes, c): codes of signal.bits bits, or numbers of signal.dtype, where some may be missing."""
+    if signal.samples is not None:
+        return signal.samples
+    if signal.dtype is None:
+        return codes_of(signal.values, signal.bits)
+    low = np.array([c.low for c in signal.channels])
+    numbers = low + signal.values.astype(np.float64) * (np.array([c.high for c in signal.channels]) - low)
+    dtype: np.dtype[Any] = np.dtype(signal.dtype)
+    return np.asarray(np.floor(numbers + 0.5) if dtype.kind in "iu" else numbers, dtype=dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,6 +60,7 @@ def field_signal(
         axes=tuple(Axis(name, n, -n / longest, n / longest) for name, n in zip(AXES[-d:], sizes, strict=True)),
         channels=tuple(Channel(name, "value", float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)),
         values=((values - low) / (high - low)).astype(np.float32).reshape(*sizes, c),
+        samples=values.reshape(*sizes, c),
         bits=16,
         dtype="float32",
         space=Space(tuple(steps), tuple(affine.reshape(-1).tolist()), units),

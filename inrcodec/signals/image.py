@@ -135,6 +135,7 @@ def _signal(pixels: _Pixels, metadata: Metadata, name: str, digest: str) -> Sign
         channels=CHANNELS[c],
         weights=_hide_transparent(values) if c in (2, 4) else None,
         values=values,
+        samples=pixels.codes,
         bits=pixels.bits,
         source=name,
         digest=digest,

@@ -166,6 +166,7 @@ def volume_from_array(
         axes=_axes(axes),
         channels=tuple(channels),
         values=values,
+        samples=samples,
         weights=weights,
         missing=missing,
         bits=_bits(ranges, array.dtype),

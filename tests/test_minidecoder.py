@@ -1,0 +1,171 @@
+"""The decoder in one file: what it may import, the examples of the format's text, the package's samples, and damage."""
+
+import ast
+import sys
+import zlib
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+import inrcodec
+from conformance import minidecoder
+from inrcodec import residual
+from inrcodec.errors import InrError
+from tools import small_files, small_residuals
+
+PATH = Path(minidecoder.__file__)
+VALID = PATH.parent / "valid"
+FILES = small_files.files()
+RESIDUALS = small_residuals.files()
+BYTES = FILES | {name: data for name, (data, _) in RESIDUALS.items()}
+
+
+def test_it_needs_numpy_and_the_standard_library_only() -> None:
+    tree = ast.parse(PATH.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} <= {"numpy", *sys.stdlib_module_names}
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not calls & {"eval", "exec", "__import__", "compile"}
+    assert "pickle" not in names
+
+
+def test_it_stays_small() -> None:
+    assert len(PATH.read_text().splitlines()) <= 700
+
+
+def numbers(text: str, models: list[tuple[int, int]]) -> list[int]:
+    found = minidecoder.read_stream(bytes.fromhex(text), lambda i: minidecoder.model(*models[i]), np.arange(len(models)))
+    return list(found)
+
+
+def test_examples_of_the_text() -> None:
+    assert minidecoder.model(0, 0)[0] == [164, 8043, 8043, 66, 66, 2]
+    assert minidecoder.model(63, 0)[0] == [16381, 1, 1, 1]
+    assert numbers("00 01 35d90200 4160", [(7, 3)] * 8) == [0, 0, 1, 0, -2, 0, 0, 3]
+    assert numbers("00 01 ddaeaf13 445e cc0f ddc508", [(3, 4)] + [(40, 0)] * 3) == [-1, 1000, 0, -70000]
+    assert numbers("00 00 00000100", []) == []
+    assert minidecoder.lattice(bytes.fromhex("02002f80"), 4, 2).tolist() == [[0, 1], [1, -1], [1, 1], [2, 0]]
+    assert minidecoder.lattice(bytes.fromhex("04032f30"), 2, 2).tolist() == [[1, 0], [4, 3]]
+    for text in ("00 09 013f000000c8010100 06 00002e62c30b", "01 09 013f000000c8010100 06 0000a30b1c02 80"):
+        assert minidecoder.residual(bytes.fromhex(text), (5,), 1)[:, 0].tolist() == [1, 0, -2, 0, 0]
+    assert minidecoder.laplace(4)[0] == [16379, 2, 2, 1]
+    assert minidecoder.laplace(8 * 16 + 7)[0][:12] == [5740, 4570, 2158, 1681, 794, 619, 292, 227, 108, 84, 39, 31]
+
+
+def test_the_shares_of_all_laplace_models() -> None:
+    text = (PATH.parents[1] / "formats" / "inr-0.1.md").read_text()
+    listed = [int(word) for word in text[text.index("      2270549") :].split("```")[0].split()]
+    assert [minidecoder.laplace_decay(j) for j in range(49)] == listed
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(VALID.iterdir())])
+def test_samples_are_those_of_the_package(name: str) -> None:
+    data = (VALID / name / "input.inr").read_bytes()
+    found = minidecoder.open(data).decode()
+    expected = inrcodec.open(data, backend="numpy", device="cpu").decode()
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    if found.dtype.kind == "f":
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.nanmax(np.abs(expected)))
+    else:
+        off = np.abs(found.astype(np.int64) - expected)
+        assert off.max() <= 1
+        assert np.mean(off > 0) < 1e-3
+
+
+def test_double_precision_is_near() -> None:
+    for data in FILES.values():
+        single, double = (minidecoder.open(data, real).decode(numbers=True) for real in (np.float32, np.float64))
+        assert double.dtype == np.float64
+        assert 0 < np.nanmax(np.abs(single - double)) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name, (_, source) in RESIDUALS.items() if source is not None])
+def test_bounds_are_kept_by_the_precision_that_they_ask_for(name: str) -> None:
+    data, source = RESIDUALS[name]
+    file = minidecoder.open(data)
+    stated, found = file.head["out"]["residual"], file.decode()
+    assert found.dtype == source.dtype
+    assert np.nanmax(np.abs(found.astype(np.float64) - source)) <= stated["bound"]
+    assert np.array_equal(np.isnan(found), np.isnan(source))
+    same = np.array_equal(file.decode(numbers=True), minidecoder.open(data, np.float64).decode(numbers=True), equal_nan=True)
+    assert same or (stated["bound"] > 0 and stated["tolerance"] >= small_residuals.SINGLE)
+
+
+@pytest.mark.parametrize("name", ["residual", "residual-four"])
+def test_a_region_is_a_crop_and_other_grids_have_no_residual(name: str) -> None:
+    file = minidecoder.open(RESIDUALS[name][0])
+    region = [(1, axis["n"] - 1) for axis in file.head["axes"]]
+    assert np.array_equal(file.decode(region=region), file.decode()[tuple(slice(*part) for part in region)])
+    larger = [axis["n"] * 3 for axis in file.head["axes"]]
+    zero = minidecoder.File(file.head, file.params, file.net, file.valid, None, file.real)
+    assert np.array_equal(file.decode(larger), zero.decode(larger))
+    assert not np.array_equal(file.decode(), zero.decode())
+
+
+@pytest.mark.parametrize(("shape", "low"), [((11, 6), 0), ((11, 6), 3), ((2, 3, 4, 5), 1), ((1, 1, 1), 16), ((1, 7), 2)])
+def test_residuals_in_bands(shape: tuple[int, ...], low: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (residual, minidecoder):
+        monkeypatch.setattr(module, "BAND", 24)
+    values = (small_residuals.pattern((*shape, 2), 19) - 9).astype(np.int32)
+    planes = residual.to_planes(values)
+    payload = residual.encode(planes, low, small_residuals.network(planes.ndim - 1, 2))
+    assert np.array_equal(minidecoder.residual(payload, shape, 2), values)
+
+
+def test_misuse_is_told_apart_from_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.inr"
+    path.write_bytes(FILES["siren"])
+    for arguments in (["--size", "1"], ["--size", "0,4"], ["--region", "0:5,0:5"], ["--region", "0:4"]):
+        assert minidecoder.main([str(path), "-o", str(tmp_path / "out"), *arguments]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_without_zstd_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("compression.zstd", "backports.zstd", "zstandard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(minidecoder.InrError, match="needs zstd") as caught:
+        minidecoder.open(FILES["siren"])
+    assert caught.value.code == 9
+    assert minidecoder.open(FILES["windows"]).decode().shape == (12, 1)
+
+
+def outcome_of_both(data: bytes) -> tuple[int, int]:
+    """Exit codes of the minidecoder and of the package, 0 where a file decodes."""
+    codes = [0, 0]
+    try:
+        minidecoder.open(data).decode()
+    except minidecoder.InrError as error:
+        codes[0] = error.code
+    try:
+        inrcodec.open(data, backend="numpy", device="cpu").decode()
+    except InrError as error:
+        codes[1] = error.exit_code
+    return codes[0], codes[1]
+
+
+def damaged(data: bytes, random: Random) -> bytes:
+    """A byte changed, taken out or put in within HEAD or DATA; the checksums are right again."""
+    chunks, at = [], 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "little")
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    number = random.randrange(2)
+    name, payload = chunks[number]
+    place = random.randrange(len(payload))
+    put = random.choice([b"", bytes([random.randrange(256)]), bytes([payload[place] ^ 1 << random.randrange(8)])])
+    chunks[number] = name, payload[:place] + put + payload[place + random.randrange(2) :]
+    return data[:8] + b"".join(len(p).to_bytes(4, "little") + n + p + zlib.crc32(n + p).to_bytes(4, "little") for n, p in chunks)
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_both_readers_judge_damage_alike(name: str) -> None:
+    random = Random(name)
+    with np.errstate(all="ignore"):
+        for _ in range(60):
+            data = damaged(BYTES[name], random)
+            mini, package = outcome_of_both(data)
+            assert mini == package, data.hex()
