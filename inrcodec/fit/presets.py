@@ -223,7 +223,7 @@ def _config(request: Request, samples: int) -> Any:
 
 
 def _width(arch: str, samples: int) -> int:
-    """Neurons of a layer. sasnet.2 draws from its tables, and what its layers cost is dear in a small file (measured at 128x128 to 512x512)."""
+    """Neurons of a layer. sasnet.2 draws from its tables, and layers are dear in a small file (measured at 128x128 to 512x512)."""
     if arch == "sasnet.2":
         return 32 if samples <= 1 << 16 else 64
     return 32 if samples <= 4096 else 64 if samples <= 1 << 16 else 96
