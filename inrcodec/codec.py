@@ -31,6 +31,7 @@ from inrcodec.validity import encode as encode_missing
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
 DETAILED = ("volume", "field")  # kinds whose grids are made for what they hold
+BOUNDED_QUALITY = 40.0  # of the function beside a residual, which says the rest at less cost (measured)
 CHECKED = 64  # samples per axis of a shape that a check without a source decodes
 
 
@@ -137,8 +138,10 @@ def encode(
         source, kind=kind, limits=limits, strip=strip, frames=frames, rate=rate, start=start, stop=stop, protocol=protocol, sign=sign
     )
     limited = wanted_residual(signal, max_error=max_error, lossless=lossless)
-    if limited is not None and not psnr is bpp is size is None:
+    if limited is not None and any(target is not None for target in (psnr, bpp, size)):
         raise UsageError("target: expected quality beside max_error or lossless, got psnr, bpp or size")
+    if limited is not None and quality is None:
+        quality = BOUNDED_QUALITY
     settings = dict(settings or {})
     if isinstance(signal, ShapeSignal) and "nominal" in settings:
         signal = signal.with_samples(_whole_number(settings.pop("nominal")))

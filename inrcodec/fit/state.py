@@ -25,6 +25,7 @@ class Snapshot:
     log_scale: Tensor | None
     loss: float
     contexts: ContextNet | None = None
+    reached: bool = False  # the PSNR wanted
 
 
 @dataclass(eq=False)
@@ -48,6 +49,7 @@ class State:
     bits: float | None = None  # of the last rate evaluation
     correction: float | None = 1.0  # packed bits over estimated ones; None where the next estimate is to agree with `bits`
     compared: float = 0.0  # fraction of the run at which they were
+    attempts: int = 0  # at the last stage, beyond the first
     snapped: bool = False  # steps are those of the file and no longer learned
     excess: float | None = None  # logarithm of the size over the one wanted, when the rate entered the loss
     pull: float = 0.0  # logarithm of lam over what the distortion asks for, gathered while the size was not the one wanted
@@ -60,10 +62,10 @@ class State:
         self.log_step, self.log_scale = log_step, log_scale
         self.scale_optimizer = torch.optim.Adam([log_step, log_scale], lr=learning_rate)
 
-    def snapshot(self, loss: float) -> Snapshot:
+    def snapshot(self, loss: float, *, reached: bool = False) -> Snapshot:
         copies = [None if t is None else t.clone() for t in (self.log_step, self.log_scale)]
         contexts = None if self.rounded_contexts is None else self.rounded_contexts.integers()
-        return Snapshot(self.values.clone(), copies[0], copies[1], loss, contexts)
+        return Snapshot(self.values.clone(), copies[0], copies[1], loss, contexts, reached)
 
 
 def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: int, device: torch.device) -> State:
@@ -91,6 +93,7 @@ PLAIN = (
     "bits",
     "correction",
     "compared",
+    "attempts",
     "snapped",
     "excess",
     "pull",
@@ -115,7 +118,9 @@ def to_saved(state: State) -> dict[str, Any]:
     saved["generator"] = state.generator.get_state()
     for name in ("good", "best"):
         kept: Snapshot | None = getattr(state, name)
-        saved[name] = None if kept is None else [kept.values, kept.log_step, kept.log_scale, kept.loss, _saved_net(kept.contexts)]
+        saved[name] = (
+            None if kept is None else [kept.values, kept.log_step, kept.log_scale, kept.loss, _saved_net(kept.contexts), kept.reached]
+        )
     return saved
 
 
@@ -148,10 +153,10 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, bot
     state.generator.set_state(saved["generator"])
     for name in ("good", "best"):
         if saved[name] is not None:
-            values, log_step, log_scale, loss, net = saved[name]
+            values, log_step, log_scale, loss, net, reached = saved[name]
             scales = [None if t is None else t.to(device) for t in (log_step, log_scale)]
             kept_net = None if net is None else ContextNet(*(part.numpy() for part in net))
-            setattr(state, name, Snapshot(values.to(device), scales[0], scales[1], loss, kept_net))
+            setattr(state, name, Snapshot(values.to(device), scales[0], scales[1], loss, kept_net, reached))
 
 
 def _saved_net(net: ContextNet | None) -> list[Tensor] | None:

@@ -20,6 +20,8 @@ ROUNDED_PULL = 150.0  # the same once values are rounded
 MOST_PULL = 1 / 16  # per step: values move no faster
 MOST_ERROR, MOST_GATHERED = 0.25, 4.0  # so that what cannot be followed is not made up for later
 DISTORTION_SLOPE = 1.5  # lam is about this many times the distortion where tables are most of the file
+MOST_SLOPE = 3.0  # lam is never more than so many times distortion over rate
+CAUTION = 0.6  # of that, in another try
 PSNR_MARGIN = 0.1  # dB above a target, aimed at once values are rounded
 NOISE_LOSS = 0.25  # dB that uniform noise costs more than rounding
 PSNR_PUSH = 3.0  # lam falls with the distortion over the one wanted to this power
@@ -42,7 +44,7 @@ def steer(state: State, plan: Plan, samples: int, other_bytes: int, fraction: fl
     if plan.target.size is not None:
         lam = _for_size(state, plan, plan.target.size, samples, other_bytes, fraction)
     elif plan.target.psnr is not None:
-        lam = _for_psnr(state, plan, plan.target.psnr, fraction)
+        lam = _for_psnr(state, plan, plan.target.psnr, samples, fraction)
     else:
         return
     state.lam = min(LAMS[1], max(LAMS[0], lam))
@@ -67,15 +69,17 @@ def _for_size(state: State, plan: Plan, size: int, samples: int, other_bytes: in
     return RATE_SLOPE * state.distortion * samples / wanted * math.exp(push + state.pull)
 
 
-def _for_psnr(state: State, plan: Plan, psnr: float, fraction: float) -> float:
+def _for_psnr(state: State, plan: Plan, psnr: float, samples: int, fraction: float) -> float:
     """What the distortion wanted asks for, less where there is more of it, and less the longer there is."""
-    assert state.distortion is not None
+    assert state.distortion is not None and state.bits is not None
     wanted = 10 ** (-(psnr + (PSNR_MARGIN if state.snapped else -NOISE_LOSS)) / 10)
     error = max(-1.0, min(1.0, math.log(wanted / state.distortion)))
     if _descended(plan, fraction) >= 1:
         _gather(state, plan, error)
     push = max(-MOST_DOWN, min(MOST_UP, PSNR_PUSH * error))
-    return DISTORTION_SLOPE * wanted * math.exp(push + state.pull)
+    # Where hardly any bits are left to save a larger lam only does damage: coarser steps in the end take back what is too good.
+    most = MOST_SLOPE * CAUTION**state.attempts * wanted * samples / max(1.0, state.bits)
+    return min(most, DISTORTION_SLOPE * wanted * math.exp(push + state.pull))
 
 
 def _descended(plan: Plan, fraction: float) -> float:

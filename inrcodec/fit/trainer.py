@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.backends.threads import Team, team
 from inrcodec.context import ContextNet
 from inrcodec.errors import InrError, Interrupted
+from inrcodec.fit.attempts import Resting, again, rest
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
 from inrcodec.fit.contexts import Contexts, add_context_rate, make_contexts
 from inrcodec.fit.data import Data
@@ -117,18 +118,25 @@ def _run(
     variance = data.variance
     begin = time.monotonic() - state.elapsed
     reported = saved = time.monotonic()
+    before_rate: Resting | None = None
+    before_rounding: Resting | None = None
     while True:
         fraction = progress_fraction(state, schedule.steps, options.time_limit)
         if fraction >= 1:
+            # A limit of time leaves none for another try.
+            if options.time_limit is None and again(state, plan.target, before_rate, before_rounding):
+                continue
             return False
         if pressed() or (options.stop is not None and options.stop()):
             return True
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
+            before_rate = before_rate or rest(state)
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
             state.contexts, state.rounded_contexts = (_contexts(layout, plan, options.seed) for _ in range(2))
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
+            before_rounding = before_rounding or rest(state)
             _snap_steps(state, schedule.rounded_push)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 
@@ -315,14 +323,15 @@ def _keep_best(state: State, distortion: float, target: Target, samples: int, ph
     if len(state.cycle_loss) < phases:
         return
     average, bits = sum(state.cycle_loss) / phases, state.bits or 0.0
-    loss = average + state.lam * bits / samples
+    loss, reached = average + state.lam * bits / samples, False
     if target.psnr is not None:
         # Of what is good enough the smallest, else the best.
         share = average / wanted_distortion(target.psnr)
-        loss = bits / samples * share ** (1 / DISTORTION_OVER_SIZE) if share <= 1 else 1e6 * (1 + average)
+        reached = share <= 1
+        loss = bits / samples * share ** (1 / DISTORTION_OVER_SIZE) if reached else 1e6 * (1 + average)
     state.cycle_loss.clear()
     if state.best is None or loss < state.best.loss:
-        state.best = state.snapshot(loss)
+        state.best = state.snapshot(loss, reached=reached)
 
 
 def _report(state: State, steps: int, time_limit: float | None, fraction: float, *, shows_psnr: bool) -> Progress:
