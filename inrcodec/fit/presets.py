@@ -25,7 +25,6 @@ BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
 CONTEXTS_FROM = 1 << 14  # samples of an image
-BETWEEN_UP_TO = 1 << 22  # samples of an image: what lies between them takes four times their memory
 SASNETS = ("sasnet.1", "sasnet.2")
 STRETCHES = 64  # per 1, so that they are exact
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries", "taps")
@@ -186,7 +185,7 @@ def _schedule(request: Request, samples: int) -> Schedule:
             scale_learning_rate=5e-2 if contexts else 1e-2,
             rate_every=2 if contexts else 4,
             context_features=16 if contexts else 0,
-            between_every=4 if contexts and samples <= BETWEEN_UP_TO else 0,
+            between_every=4 if contexts else 0,
             size_margin=0.97 if contexts else 0.95,
             rounded_push=-0.3 if contexts else 0.4,
         )
