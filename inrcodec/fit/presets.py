@@ -185,7 +185,6 @@ def _schedule(request: Request, samples: int) -> Schedule:
             scale_learning_rate=5e-2 if contexts else 1e-2,
             rate_every=2 if contexts else 4,
             context_features=16 if contexts else 0,
-            between_every=4 if contexts else 0,
             size_margin=0.97 if contexts else 0.95,
             rounded_push=-0.3 if contexts else 0.4,
         )
