@@ -37,8 +37,8 @@ CHUNKS = {  # letters and what the payload is
     ICC: "ICC profile, one zstd frame",
     EXIF: "EXIF from its TIFF header on; its orientation is 1, readers MUST ignore it",
     XMP: "XMP packet",
-    PROVENANCE: "how the file was made, a map",
-    METRICS: "what was measured on the decoded file, a map with the key `metrics`: a list of maps",
+    PROVENANCE: "how the file was made, a map of canonical msgpack",
+    METRICS: "what was measured on the decoded file, a map of canonical msgpack with the key `metrics`: a list of maps",
     b"mETa": "reserved: user tags",
     b"tHMB": "reserved: preview",
     b"hASH": "reserved: content digest",
@@ -249,7 +249,7 @@ WINDOWS_FIELDS = (  # this version has windows along the only axis of a signal
 )
 TENSOR_FIELDS = (  # the entries of a list
     Field("codec", int, True, "how its payload is coded (section 3)", among=tuple(CODECS), later=True),
-    Field("length", int, True, "bytes of its payload", least=0),
+    Field("length", int, True, "bytes of its payload, 0 or more", least=0),
 )
 HEAD_FIELDS = (
     Field("kind", str, True, one_of(KINDS), among=KINDS, later=True),

@@ -117,7 +117,8 @@ def _once(ksy: Ksy, field: Ksy, reader: Reader, found: SimpleNamespace) -> Any:
         if list(value) != field["contents"]:
             raise Mismatch(f"{field['id']}: expected {field['contents']}, got {value.hex(' ')}")
         return value
-    kind, sized = field.get("type"), "size" in field or field.get("size-eos", False)
+    kind: Any = field.get("type")
+    sized = "size" in field or field.get("size-eos", False)
     if isinstance(kind, dict):
         kind = kind["cases"].get(f'"{evaluate(kind["switch-on"], found)}"')
     if sized:

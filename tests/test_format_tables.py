@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from inrcodec import errors, spec
 from inrcodec.limits import DEFAULT_LIMITS
-from tools import render_tables
+from tools import make_schema, make_walkthrough, render_tables
 from tools.render_tables import FORMATS, TABLES, TEXTS, put, rendered
 
 
@@ -45,6 +46,16 @@ def test_the_tool_writes_only_what_has_changed(tmp_path: Path, capsys: pytest.Ca
     assert "text.md" in capsys.readouterr().err
     assert put(path, "a", "t", check=False) == 0 and path.read_text() == "a"
     assert put(path, "a", "t", check=True) == 0
+
+
+@pytest.mark.parametrize("tool", [render_tables, make_schema, make_walkthrough], ids=lambda tool: tool.__name__)
+def test_the_tools_have_nothing_to_write(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["tool", "--check"])
+    assert tool.main() == 0
+    spoiled = tmp_path / "text"
+    spoiled.write_text("<!-- table: axis -->\n<!-- end -->\n")
+    monkeypatch.setattr(tool, *(("TEXTS", (spoiled,)) if tool is render_tables else ("PATH", spoiled)))
+    assert tool.main() == 1
 
 
 def test_cells_have_no_line_ends_and_no_bars() -> None:
