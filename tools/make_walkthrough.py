@@ -38,8 +38,8 @@ def introduction(found: Facts) -> str:
 
 This is an appendix of [the format](inr-0.1.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
 apart: a picture of {" x ".join(map(str, found["sizes"]))} samples as the function of {found["neurons"]} neurons, {len(data)} bytes. The
-text is made by `python -m tools.make_walkthrough`; every number in it is computed a second time by the tests. Offsets and bytes are
-hexadecimal, all other numbers decimal.
+text is made by `python -m tools.make_walkthrough`; every number in it is computed a second time by the tests. Offsets, bytes and checksums
+are hexadecimal, all other numbers decimal.
 
 ```
 {chr(10).join(lines)}
