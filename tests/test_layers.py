@@ -23,7 +23,7 @@ ORDER = (
     ("networks", "signals"),
     ("head",),
     ("container",),
-    ("context", "weights", "validity", "residual"),
+    ("context", "weights", "validity", "residual", "work"),
     ("inspect", "outputs", "described", "sampling", "shape_metrics", "surface", "timing"),
     ("backends",),
     ("evaluation", "fit"),
