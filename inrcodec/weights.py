@@ -140,7 +140,7 @@ def unpack(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Netwo
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
     values = {}
     for param, (codec, _), payload in zip(params, entries, payloads, strict=True):
-        values[param.name] = _unpack_tensor(param, codec, payload, contexts)
+        values[param.name] = _unpack_tensor(param, codec, payload, contexts, config)
     return network, config, values
 
 
@@ -236,12 +236,19 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
     return codes, found[groups:]
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None) -> Array:
+def _frequencies(param: Param, payload: bytes, config: Any) -> Array:
+    vectors = lattice.decode(payload, *param.shape)
+    if int(np.abs(vectors).max()) > config.band:
+        raise CorruptFile(f"{param.name}: expected max|k| of at most {config.band}, got {np.abs(vectors).max()}")
+    return vectors.astype(np.float32)
+
+
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Array:
     size = param.size
     if (codec == spec.LATTICE) != (param.role == "frequency"):
         raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
-        return lattice.decode(payload, *param.shape).astype(np.float32)
+        return _frequencies(param, payload, config)
     if codec in (spec.RAW_F32, spec.ZSTD_F32):
         raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size, exact=True)
         _expect(param, "bytes", 4 * size, len(raw))

@@ -6,6 +6,7 @@ compared with limits that grow with the file, before anything is decoded.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from inrcodec import spec
@@ -47,28 +48,52 @@ def residual_work(head: Mapping[str, Any]) -> int:
         return 0
     channels = len(head["out"]["channels"])
     sizes = plane_sizes([axis["n"] for axis in head["axes"]])
-    rows = next(bands(sizes)).stop
+    rows: int = next(bands(sizes)).stop
     planes = [((rows, *sizes[1:]), sizes[0] // rows), ((sizes[0] % rows, *sizes[1:]), 1)]
     return channels * sum(plane_work(part) * count for part, count in planes if part[0])
 
 
-def check_work(head: Mapping[str, Any], params: Sequence[Param], config: Any, limits: Limits) -> None:
-    """Raise LimitExceeded where a checked HEAD asks for more than `limits` allow of the parameters `params`, a mask and a residual."""
+@dataclass(frozen=True)
+class Budget:
+    """What reading a file takes, and what it may: pairs (needed, at most)."""
+
+    elements: tuple[int, int]
+    parameters: tuple[int, int]
+    coding: tuple[int, int]
+
+
+def budget(head: Mapping[str, Any], params: Sequence[Param], config: Any, limits: Limits) -> Budget:
+    """Of a checked HEAD with the parameters `params`, a mask and a residual."""
     parameters, beside = sum(param.size for param in params), 0
     if "valid" in head["out"] or "residual" in head["out"]:
         samples = math.prod(axis["n"] for axis in head["axes"])
         beside = samples * (head["out"].get("valid", False) + len(head["out"]["channels"]) * ("residual" in head["out"]))
-    if parameters + beside > limits.elements:
-        raise LimitExceeded(f"HEAD: expected at most {limits.elements} elements, got {parameters + beside}")
-    stored = sum(length for _, length in head["tens"])
-    most = limits.parameters + limits.parameters_per_byte * stored
-    if parameters > most:
-        raise LimitExceeded(f"HEAD.net: expected at most {most} parameters in {stored} bytes of DATA, got {parameters}")
-    work = sum(tensor_work(param, codec, config) for param, (codec, _) in zip(params, head["tens"], strict=False))
-    work += residual_work(head)
-    most = limits.coding + limits.coding_per_byte * stored
-    if work > most:
-        raise LimitExceeded(f"HEAD.tens: expected coding work of at most {most} for {stored} bytes of DATA, got {work}")
+    stored = stored_bytes(head)
+    work = sum(tensor_work(param, codec, config) for param, (codec, _) in zip(params, head["tens"], strict=False)) + residual_work(head)
+    return Budget(
+        elements=(parameters + beside, limits.elements),
+        parameters=(parameters, limits.parameters + limits.parameters_per_byte * stored),
+        coding=(work, limits.coding + limits.coding_per_byte * stored),
+    )
+
+
+def stored_bytes(head: Mapping[str, Any]) -> int:
+    """Bytes of DATA."""
+    return sum(length for _, length in head["tens"])
+
+
+def check_work(head: Mapping[str, Any], params: Sequence[Param], config: Any, limits: Limits) -> None:
+    """Raise LimitExceeded where a file asks for more than `limits` allow."""
+    found, stored = budget(head, params, config, limits), stored_bytes(head)
+    needed, most = found.elements
+    if needed > most:
+        raise LimitExceeded(f"HEAD: expected at most {most} elements, got {needed}")
+    needed, most = found.parameters
+    if needed > most:
+        raise LimitExceeded(f"HEAD.net: expected at most {most} parameters in {stored} bytes of DATA, got {needed}")
+    needed, most = found.coding
+    if needed > most:
+        raise LimitExceeded(f"HEAD.tens: expected coding work of at most {most} for {stored} bytes of DATA, got {needed}")
 
 
 def affordable(work: int, nbytes: int) -> bool:

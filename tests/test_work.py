@@ -120,7 +120,7 @@ def test_writers_avoid_streams_beyond_the_limit(monkeypatch: pytest.MonkeyPatch)
     steps = {p.name: np.ones(p.shape[p.axis] if p.axis >= 0 else 1) for p in network.params(config)}
     usual, _ = pack(network, config, values, steps)
     assert spec.RANS_SHARED in {codec for codec, _ in usual}
-    monkeypatch.setattr("inrcodec.weights.affordable", lambda work, nbytes: work == 0)
+    monkeypatch.setattr("inrcodec.weights.affordable", lambda work, _: work == 0)
     kept, _ = pack(network, config, values, steps)
     assert {codec for codec, _ in kept} <= {spec.RAW_INT, spec.ZSTD_INT}
 
