@@ -29,7 +29,7 @@ def valid() -> tuple[bytes, ...]:
     """The conformance files that are small, and those made by hand."""
     read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("valid/*/input.inr"))]
     made = [*small_files.files().values(), *(data for data, _ in small_residuals.files().values())]
-    return tuple([*made, *(data for data in read if len(data) < LARGE)])
+    return (*made, *(data for data in read if len(data) < LARGE))
 
 
 @cache

@@ -117,13 +117,14 @@ def fuzz(
     while not over():
         ours, theirs = context.Pipe()
         worker = context.Process(target=_work, args=(theirs, target, seed, summary.next, stop, seconds, memory), daemon=True)
-        worker.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads, none of which the readers need
+            worker.start()
         theirs.close()
         lost = _listen(ours, summary, findings, over, hang)
         if lost:
-            what = "hang" if worker.is_alive() else "died"
-            findings.append(Finding(target.name, summary.next, what, f"no answer ({what})"))
-            summary.outcomes[what] += 1
+            findings.append(Finding(target.name, summary.next, lost, f"no answer ({lost})"))
+            summary.outcomes[lost] += 1
             summary.inputs, summary.next = summary.inputs + 1, summary.next + 1
         worker.kill()
         worker.join()
@@ -132,15 +133,15 @@ def fuzz(
     return summary, findings
 
 
-def _listen(ours: Connection, summary: Summary, findings: list[Finding], over: Callable[[], bool], hang: float) -> bool:
-    """Take a worker's answers until all are there or time is over; whether it was lost instead."""
+def _listen(ours: Connection, summary: Summary, findings: list[Finding], over: Callable[[], bool], hang: float) -> str:
+    """Take a worker's answers until all are there or time is over; how it was lost, if it was."""
     while not over():
         try:
             if not ours.poll(hang):
-                return True
+                return "hang"
             number, size, what, message, taken = ours.recv()
         except (EOFError, OSError):
-            return True
+            return "died"
         summary.inputs, summary.next = summary.inputs + 1, number + 1
         summary.bytes += size
         summary.slowest = max(summary.slowest, taken)
@@ -148,8 +149,8 @@ def _listen(ours: Connection, summary: Summary, findings: list[Finding], over: C
         if what in ("crash", "slow", "memory"):
             findings.append(Finding(summary.target, number, what, message))
             if what == "memory":
-                return False  # go on with a fresh process
-    return False
+                break  # go on with a fresh process
+    return ""
 
 
 def _work(pipe: Connection, target: Target, seed: int, start: int, stop: int | None, seconds: float, memory: int) -> None:
