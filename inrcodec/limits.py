@@ -8,7 +8,9 @@ class Limits:
     """Upper bounds of a decoder; raise one by passing `Limits(name=value)`.
 
     Declared sizes are compared with these before anything is allocated. Parameters and coding work are limited by the length of DATA, so
-    that a small file takes little time and memory to read, whatever it states: see inrcodec/work.py.
+    that a small file takes little time and memory to read, whatever it states: see inrcodec/work.py. By default all that a file of n bytes
+    holds (not what it is evaluated to) takes at most 1 GiB and 96 KiB for each of the n bytes, beside a residual of 4 bytes per number; and
+    about 2 seconds and a millisecond for each byte, on one core of 2020.
     """
 
     head_bytes: int = 1 << 20  # HEAD payload
