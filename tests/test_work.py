@@ -147,3 +147,53 @@ def test_limits_reach_the_parameters() -> None:
         unpack(container, Limits(coding=0, coding_per_byte=0))
     with pytest.raises(LimitExceeded):
         read_network(container.head, Limits(parameters=0, parameters_per_byte=0))
+
+
+def test_only_the_windows_that_are_needed_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inrcodec import evaluation
+
+    made = []
+    compiled = evaluation.compile_network
+    monkeypatch.setattr(evaluation, "compile_network", lambda *parts: (made.append(1), compiled(*parts))[1])
+    inr = inrcodec.open(small_files.sound().bytes(), backend="numpy", device="cpu")
+    inr.at([[-0.99]])
+    assert len(made) == 1
+    inr.at([[-0.99], [0.99]])
+    assert len(made) == 2
+
+
+def test_masks_are_joined_alike_slice_by_slice_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inrcodec import validity
+
+    missing = np.random.default_rng(0).random((6, 5, 7)) < 0.3
+    _, payload = validity.encode(missing)
+    for long in (1, 1 << 30):
+        monkeypatch.setattr(validity, "LONG", long)
+        found = validity.decode(payload, missing.shape)
+        assert found.dtype == np.bool_
+        assert (found == missing).all()
+
+
+def test_streams_read_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    symbols = np.random.default_rng(0).integers(-3, 4, 500).astype(np.int32)
+    symbols[::50] = 100_000
+    ids, models = np.arange(500) % 2, [(40, 0), (3, 4)]
+    data = entropy.encode(symbols, ids, models)
+    for block in (1, 7, 499, 500):
+        monkeypatch.setattr(entropy, "BLOCK", block)
+        assert (entropy.decode(data, ids, models) == symbols).all()
+
+
+@pytest.mark.parametrize("lanes_log2", [0, 3])
+def test_one_alphabet_is_read_quickly_and_alike(lanes_log2: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inrcodec import rans
+
+    symbols = np.random.default_rng(1).integers(-5, 6, 300).astype(np.int32)
+    monkeypatch.setattr(rans, "_lanes_log2", lambda *_: lanes_log2)
+    data = entropy.encode(symbols, np.zeros(300, dtype=np.int64), [(5, 9)])
+    for least in (1, 1 << 30):
+        monkeypatch.setattr(rans, "ONE_TABLE", least)
+        assert (entropy.decode(data, np.zeros(300, dtype=np.int64), [(5, 9)]) == symbols).all()
+        for cut in (data[:-1], data[:-2], data + b"\0", bytes([*data[:-1], data[-1] ^ 1])):
+            with pytest.raises(CorruptFile):
+                entropy.decode(cut, np.zeros(300, dtype=np.int64), [(5, 9)])
