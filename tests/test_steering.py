@@ -56,9 +56,29 @@ def test_the_wanted_size_comes_down_by_a_path() -> None:
 @pytest.mark.parametrize("snapped", [False, True])
 def test_more_distortion_than_wanted_lowers_the_weight(snapped: bool) -> None:
     chosen = plan(psnr=30.0)
-    lams = [steered(chosen, 0.6, psnr=p, snapped=snapped).lam for p in (28.0, 29.9, 30.5, 33.0)]
+    lams = [steered(chosen, 0.6, psnr=p, bits=4_000.0, snapped=snapped).lam for p in (28.0, 29.9, 30.5, 33.0)]
     assert lams == sorted(lams)
     assert lams[0] < lams[-1] / 3
+
+
+def test_a_psnr_has_no_larger_weight_than_the_bits_left_are_worth() -> None:
+    chosen = plan(psnr=30.0)
+    few, many = (steered(chosen, 0.6, psnr=40.0, bits=bits).lam for bits in (4_000.0, 80_000.0))
+    assert few > many
+    careful = state(chosen, psnr=40.0)
+    careful.attempts = 1
+    steer(careful, chosen, SAMPLES, 500, 0.6)
+    assert careful.lam < many
+
+
+def test_distortion_that_grows_once_the_size_is_there_does_not_raise_the_weight() -> None:
+    chosen = plan(size=10_000)
+    made = state(chosen)
+    steer(made, chosen, SAMPLES, 500, 0.6)
+    calm, made.pull = made.lam, 0.0
+    made.distortion = 10 * (made.distortion or 0.0)
+    steer(made, chosen, SAMPLES, 500, 0.6)
+    assert made.lam < 1.5 * calm
 
 
 def test_what_is_gathered_is_bounded_and_so_is_the_weight() -> None:
