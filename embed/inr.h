@@ -542,7 +542,7 @@ static int inr_plan(const inr_file *f, const size_t *size, const double *region,
     g->inner = g->total = 1; g->nominal = 1; for (k = 0; k < f->info.axes; k++) {
         double start = region ? region[2 * k] : 0, stop = region ? region[2 * k + 1] : (double)f->info.size[k], scale; n = f->info.size[k];
         g->size[k] = size ? size[k] : n;
-        if (!g->size[k] || g->size[k] > (size_t)1 << 40 || !(0 <= start && start < stop && stop <= (double)n)) return INR_MISUSE;
+        if (!g->size[k] || (double)g->size[k] > 1e12 || !(0 <= start && start < stop && stop <= (double)n)) return INR_MISUSE;
         g->nominal &= g->size[k] == n; scale = (double)g->size[k];
         g->finer[k] = (n + g->size[k] - 1) / g->size[k]; g->first[k] = (size_t)floor(start * scale / (double)n + 0.5);
         if (g->first[k] > g->size[k] - 1) g->first[k] = g->size[k] - 1;
