@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 IMG ?=
 ONLY ?=
+SECONDS ?= 10
+SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-signals bench-rd format clean
+.PHONY: help demo test test-slow check bench bench-signals bench-rd fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ bench-rd: $(VENV)/.ready  ## rate-distortion curves of the folder IMG beside oth
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/inrcodec bench rd "$(IMG)" -o build/rd --crop 512x512 --bpp 0.5,1,2,3 --published kodak --resume
 	$(BIN)/python -m tools.bench_ablation --resume
+
+fuzz: $(VENV)/.ready  ## give damaged files to every reader (SECONDS=10 each, SEED=0); what fails goes to build/fuzz/
+	$(BIN)/python -m tools.fuzz --seconds $(SECONDS) --seed $(SEED) --json build/fuzz.json
 
 format: $(VENV)/.ready  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

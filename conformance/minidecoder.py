@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# What this reader takes; elements and numbers cost about 50 bytes each.
-MAX_CHUNKS, MAX_ANCILLARY, MAX_ELEMENTS, MAX_NUMBERS = 1024, 2**24, 2**25, 2**26
+# What this reader takes; elements and numbers cost about 50 bytes each. Coding work: so much, and more for each byte of DATA.
+MAX_CHUNKS, MAX_ANCILLARY, MAX_ELEMENTS, MAX_NUMBERS, CODING, CODING_PER_BYTE = 1024, 2**24, 2**25, 2**26, 2**20, 2**10
 BAND = 2**22  # section 11
 USAGE, CORRUPT, UNSUPPORTED, LIMIT, MISSING = 2, 4, 5, 6, 9
 Array = NDArray[Any]
@@ -196,6 +196,20 @@ def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Ar
     grid, channels = tuple(axis["n"] for axis in head["axes"]), len(head["out"]["channels"])
     elements = sum(math.prod(spec[1]) for spec in specs) + math.prod(grid) * (masked + channels * corrected)
     need(elements <= MAX_ELEMENTS, "too many elements", LIMIT)
+    tables = [
+        (shape[1], net["dense"].index(name))
+        for (name, shape, _), codec in zip(specs, own, strict=True)
+        if codec == 8 and name in net["dense"]
+    ]
+    coded = [(count, (net["levels"][level][1],) * len(grid)) for count, level in tables]
+    if corrected and lengths[-1 - masked]:
+        first, *others = plane_axes(grid)
+        rows = max(1, BAND // math.prod(others))
+        coded += [(channels * (first // rows), (rows, *others)), (channels * (first % rows > 0), (first % rows, *others))]
+    work = sum(count * (math.prod(sizes) + 32 + 32 * sum((n - 1) << k for k, n in enumerate(sizes[::-1]))) for count, sizes in coded)
+    for (_, shape, axis), codec in zip(specs, own, strict=True):
+        work += (codec in (3, 6)) * math.prod(shape) + (codec == 6) * (shape[axis] if axis >= 0 else 1)
+    need(work <= CODING + CODING_PER_BYTE * sum(lengths), "too much coding work", LIMIT)
     ends = [0, *itertools.accumulate(lengths)]
     need(ends[-1] == len(data), "lengths that do not sum to DATA")
     parts = [data[start:end] for start, end in itertools.pairwise(ends)]
@@ -218,6 +232,14 @@ def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Ar
     need(np.abs(params.get("frequency", np.zeros(1))).max() <= net.get("band", 0), "a frequency beyond the band")
     added = residual(parts[-1 - masked], grid, channels) if corrected else None
     return params, mask(parts[-1], grid) if masked else None, added
+
+
+def plane_axes(grid: tuple[int, ...]) -> list[int]:
+    """Section 11: the axes that a residual is coded on."""
+    n, sizes = math.prod(grid), [size for size in grid if size > 1]
+    if len(sizes) < 2:
+        return [math.isqrt(n), -(-n // math.isqrt(n))]
+    return [sizes[0] * sizes[1], *sizes[2:]] if len(sizes) == 4 else sizes
 
 
 def floats(raw: bytes, shape: tuple[int, ...]) -> Array:
@@ -618,10 +640,7 @@ def context_plane(stream: Stream, weights: list[Array], number: tuple[int, int],
 
 def residual(part: bytes, grid: tuple[int, ...], channels: int) -> Array:
     """Section 11: the integers (n, ..., channel)."""
-    n, sizes = math.prod(grid), [size for size in grid if size > 1]
-    if len(sizes) < 2:
-        sizes = [math.isqrt(n), -(-n // math.isqrt(n))]
-    sizes = [sizes[0] * sizes[1], *sizes[2:]] if len(sizes) == 4 else sizes
+    n, sizes = math.prod(grid), plane_axes(grid)
     if not part:
         return np.zeros((*grid, channels), int)
     need(part[0] <= 16, "too many low bits")

@@ -1,6 +1,5 @@
 """encode, open, verify: the codec's three doors."""
 
-import hashlib
 import math
 import os
 import time
@@ -26,7 +25,10 @@ from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from inrcodec.signals.shape_signal import ShapeSignal, protocol_of
 from inrcodec.spec import CHUNK_BYTES
+from inrcodec.structure import check_structure, params_digest
 from inrcodec.validity import encode as encode_missing
+
+__all__ = ["Encoded", "Report", "encode", "open_inr", "params_digest", "verify"]
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
@@ -253,17 +255,22 @@ def verify(
     inr: Inr,
     *,
     source: Source | None = None,
+    decode: bool = True,
     start: float | None = None,
     stop: float | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, Any]:
-    """Decode and compare with the source's digest and with the PSNR the file says it has.
+    """Unpack all that the file holds (structure.py), decode it, and compare with a source and with the PSNR the file says it has.
 
-    Without a source only what the file itself says is checked: parameters unpack, the nominal grid decodes to finite values.
-    start, stop: seconds of the source that were encoded. Raises VerificationFailed, and whatever a damaged file raises.
+    Without a source only what the file itself says is checked; without `decode` nothing is evaluated, else the nominal grid, which must
+    be of finite values. start, stop: seconds of the source that were encoded.
+    Raises VerificationFailed, and whatever a damaged file raises.
     """
+    checks = check_structure(inr)
+    if not decode and source is None:
+        return checks
     values = _decoded(inr)
-    checks: dict[str, Any] = {"decoded_shape": list(values.shape), "parameters_sha256": params_digest(inr)}
+    checks = {"decoded_shape": list(values.shape), **checks}
     if np.isinf(values).any() or (inr.missing is None and np.isnan(values).any()):
         raise VerificationFailed("decode: expected finite values, got NaN or infinity")
     stated = {m["metric"]: m["value"] for m in inr.info["metrics"]}
@@ -288,15 +295,6 @@ def verify(
     told = {key: value for key, value in asdict(found).items() if key != "seconds" and (value is not None or key in ("ssim", "max_error"))}
     check_stated(stated, found)
     return checks | told | ({} if inr.residual is None else {"bound": inr.residual.bound}) | {"stated": stated}
-
-
-def params_digest(inr: Inr) -> str:
-    """SHA-256 over names, shapes and little-endian float32 values of all parameters: the same on every machine."""
-    digest = hashlib.sha256()
-    for name, value in inr.params.items():
-        digest.update(f"{name}{list(value.shape)}".encode())
-        digest.update(np.ascontiguousarray(value, dtype="<f4").tobytes())
-    return digest.hexdigest()
 
 
 def _same_mask(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> bool:

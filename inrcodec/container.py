@@ -117,7 +117,7 @@ def check_signature(data: bytes) -> None:
 
 def pack_map(value: Mapping[str, Any]) -> bytes:
     """Canonical msgpack: keys sorted by their bytes, shortest exact forms, NFC text. Raises ValueError for what it cannot hold."""
-    return _packed(value, 0)
+    return _packed(value, 0, _Packers(msgpack.Packer(), msgpack.Packer(use_single_float=True)))
 
 
 def unpack_map(payload: bytes, where: str) -> dict[str, Any]:
@@ -205,26 +205,37 @@ def _printable(kind: bytes) -> str:
     return kind.decode("ascii", "replace")
 
 
-def _packed(value: Any, depth: int) -> bytes:
-    if depth >= MAX_DEPTH and isinstance(value, Mapping | list | tuple):
+@dataclass(frozen=True)
+class _Packers:
+    """Made once for a map: making one for every value takes most of the time."""
+
+    plain: Any
+    single: Any
+
+
+def _packed(value: Any, depth: int, use: _Packers) -> bytes:
+    if type(value) is int:  # most values are, and a HEAD may have a million
+        return bytes(use.plain.pack(value))
+    nested = isinstance(value, list | tuple)
+    if depth >= MAX_DEPTH and (nested or isinstance(value, Mapping)):
         raise ValueError(f"expected at most {MAX_DEPTH} nested levels")
-    if isinstance(value, Mapping):
+    if not nested and isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise ValueError("expected text as keys")
         items = sorted(value.items(), key=lambda item: item[0].encode())
-        parts = [_packed(key, depth) + _packed(item, depth + 1) for key, item in items]
-        return bytes(msgpack.Packer().pack_map_header(len(parts))) + b"".join(parts)
-    if isinstance(value, list | tuple):
-        return bytes(msgpack.Packer().pack_array_header(len(value))) + b"".join(_packed(item, depth + 1) for item in value)
+        parts = [_packed(key, depth, use) + _packed(item, depth + 1, use) for key, item in items]
+        return bytes(use.plain.pack_map_header(len(parts))) + b"".join(parts)
+    if nested:
+        return bytes(use.plain.pack_array_header(len(value))) + b"".join([_packed(item, depth + 1, use) for item in value])
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("expected finite numbers, got NaN or infinity")
         single = abs(value) <= FLOAT32_MAX and struct.unpack("<f", struct.pack("<f", value))[0] == value
-        return bytes(msgpack.packb(value, use_single_float=single))
+        return bytes((use.single if single else use.plain).pack(value))
     if isinstance(value, str):
-        return bytes(msgpack.packb(unicodedata.normalize("NFC", value)))
+        return bytes(use.plain.pack(unicodedata.normalize("NFC", value)))
     if value is None or isinstance(value, bool | int | bytes):
-        return bytes(msgpack.packb(value, use_bin_type=True))
+        return bytes(use.plain.pack(value))
     raise ValueError(f"expected plain values, got {type(value).__name__}")
 
 

@@ -78,7 +78,7 @@ class Inr(Described):
     def params(self) -> Mapping[str, Array]:
         """The parameters, float32, by name."""
         if self._params is None:
-            self._params = unpack(self._container)[2]
+            self._params = unpack(self._container, self._limits)[2]
         return self._params
 
     @property
@@ -98,7 +98,7 @@ class Inr(Described):
     @property
     def info(self) -> dict[str, Any]:
         """What the file holds, ready for JSON; nothing is evaluated."""
-        return describe(self._container, self._nbytes)
+        return describe(self._container, self._nbytes, self._limits)
 
     def decode(
         self,
@@ -143,6 +143,7 @@ class Inr(Described):
 
     def unrounded(self) -> NDArray[np.float64]:
         """The function's samples on the nominal grid in double precision, in units of the source's, without residual: (*axes, c)."""
+        self._check_size(self.grid_shape, full_window(self.grid_shape))
         result = np.empty(self.shape, dtype=np.float64)
 
         def store(values: Array, place: tuple[slice, ...]) -> None:
@@ -207,8 +208,10 @@ class Inr(Described):
 
     def modulation(self, *axes: Any, scale: float = 1.0) -> Array | None:
         """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
+        shape = () if axes else scaled_size(self.grid_shape, scale)
+        self._check_work(math.prod(np.size(axis) for axis in axes) if axes else math.prod(shape))
         engine = make_engine("numpy")
-        coords = Lattice(axes) if axes else lattice(scaled_size(self.grid_shape, scale), self.bounds)
+        coords = Lattice(axes) if axes else lattice(shape, self.bounds)
         found = masks(engine, self._network, self._config, self.params, self._windows, coords)
         return None if found is None else found.reshape(*coords.shape, -1)
 

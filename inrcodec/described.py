@@ -17,6 +17,11 @@ class Described:
         self._outputs = Outputs(container.head["out"])
 
     @property
+    def container(self) -> Container:
+        """The file taken apart."""
+        return self._container
+
+    @property
     def head(self) -> Mapping[str, Any]:
         return self._container.head
 

@@ -15,6 +15,7 @@ from inrcodec.errors import CorruptFile
 TOTAL = rans.TOTAL
 MAX_MAGNITUDE = 4096  # K at most
 MAX_SYMBOL = 1 << 30  # |symbol| at most: what an escape may say
+BLOCK = 1 << 18  # symbols read at a time: each takes about sixty bytes until it is stored in four
 Model = tuple[int, int]
 Symbols = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -66,9 +67,11 @@ def decode(data: bytes, model_ids: NDArray[np.integer], models: Sequence[Model])
     distinct = {model: i for i, model in enumerate(dict.fromkeys(models))}
     ids = np.array([distinct[model] for model in models], dtype=np.int64)[np.asarray(model_ids, dtype=np.int64)]
     reader = rans.Reader(data, rans.Tables(tuple(table(model) for model in distinct)))
-    symbols = read_symbols(reader, ids)
+    symbols = np.empty(len(ids), dtype=np.int32)
+    for start in range(0, len(ids), BLOCK):
+        symbols[start : start + BLOCK] = read_symbols(reader, ids[start : start + BLOCK])
     reader.finish()
-    return symbols.astype(np.int32)
+    return symbols
 
 
 def encode_with(symbols: NDArray[np.integer], ids: Integers, tables: rans.Tables) -> bytes:

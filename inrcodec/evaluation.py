@@ -1,6 +1,7 @@
 """A network of a file as one function, whether it is one or, in windows, one of many."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,21 @@ Params = Mapping[str, Array]
 
 
 def evaluator(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None) -> Evaluate:
-    """The function coordinates -> outputs (n, c)."""
+    """The function coordinates -> outputs (n, c); where numbers of the file are too large for it, they are infinite or NaN."""
     if windows is None:
-        return compile_network(engine, network, config, params)
+        return _quiet(compile_network(engine, network, config, params))
     shared = shared_names(network, config)
-    each = [compile_network(engine, network, config, window_params(params, shared, w)) for w in range(windows.count)]
-    return lambda coords: blended(windows, each.__getitem__, coords)
+    # Made when a sample needs it: a file may have millions of windows.
+    each = lru_cache(maxsize=None)(lambda w: compile_network(engine, network, config, window_params(params, shared, w)))
+    return _quiet(lambda coords: blended(windows, each, coords))
+
+
+def _quiet(evaluate: Evaluate) -> Evaluate:
+    def evaluated(coords: Coordinates) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return evaluate(coords)
+
+    return evaluated
 
 
 def slopes(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Points) -> Array:

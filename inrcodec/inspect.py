@@ -6,8 +6,9 @@ from typing import Any
 
 from inrcodec import spec
 from inrcodec.container import Container, decompress, get, unpack_map
-from inrcodec.errors import CorruptFile
+from inrcodec.errors import CorruptFile, LimitExceeded
 from inrcodec.head import borders
+from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Param, config_to_map
 from inrcodec.signals.base import Metadata
 from inrcodec.weights import read_network
@@ -15,10 +16,10 @@ from inrcodec.weights import read_network
 SCHEMA = "inrcodec.info/1"
 
 
-def describe(container: Container, nbytes: int) -> dict[str, Any]:
+def describe(container: Container, nbytes: int, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """A JSON-ready description: kind, axes, network, every tensor with its bytes and bits per parameter, metrics, provenance."""
     head = container.head
-    network, config = read_network(head)
+    network, config = read_network(head, limits)
     axes = [{**axis, **dict(zip(("lo", "hi"), borders(axis), strict=True))} for axis in head["axes"]]
     samples = 1
     for axis in axes:
@@ -64,7 +65,7 @@ def metrics_of(container: Container) -> list[dict[str, Any]]:
     payload = get(container, spec.METRICS)
     if payload is None:
         return []
-    content = unpack_map(payload, "mTRC")
+    content = _map(payload, "mTRC")
     metrics = content.get("metrics")
     if not isinstance(metrics, list) or not all(isinstance(m, dict) for m in metrics):
         raise CorruptFile("mTRC: expected a list of maps under 'metrics'")
@@ -73,7 +74,7 @@ def metrics_of(container: Container) -> list[dict[str, Any]]:
 
 def provenance_of(container: Container) -> dict[str, Any]:
     payload = get(container, spec.PROVENANCE)
-    content = {} if payload is None else unpack_map(payload, "pROV")
+    content = {} if payload is None else _map(payload, "pROV")
     return {key: value.hex() if isinstance(value, bytes) else value for key, value in content.items()}
 
 
@@ -88,6 +89,12 @@ def metadata_of(container: Container, *, strip: bool, limit: int) -> Metadata:
 
 def to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _map(payload: bytes, where: str) -> dict[str, Any]:
+    if len(payload) > DEFAULT_LIMITS.map_bytes:
+        raise LimitExceeded(f"{where}: expected at most {DEFAULT_LIMITS.map_bytes} bytes, got {len(payload)}")
+    return unpack_map(payload, where)
 
 
 def _tensor(param: Param, codec: int, length: int) -> dict[str, Any]:

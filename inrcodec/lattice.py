@@ -76,7 +76,29 @@ def decode(data: bytes, n: int, d: int) -> NDArray[np.int32]:
         indices.append(index)
     if len(bits) - position >= 8 or any(bits[position:]):
         raise CorruptFile("lattice: expected only zero padding behind the last point")
-    return half_lattice(bound, d)[indices]
+    return _points(np.array(indices, dtype=np.int64).reshape(n), bound, d)
+
+
+def _points(numbers: NDArray[np.int64], bound: int, d: int) -> NDArray[np.int32]:
+    """The vectors (n, d) of these numbers, without listing the half lattice, which may be a thousand times as large as the file."""
+    largest = np.arange(bound + 2, dtype=np.int64)
+    first = ((2 * largest - 1) ** d - 1) // 2  # number of the first vector of max|k| = m
+    first[0] = 0
+    m = np.searchsorted(first[1:], numbers, side="right")
+    # Of all vectors of max|k| = m, in lexicographic order, those of the half lattice are the second half.
+    place = numbers - first[m] + ((2 * m + 1) ** d - (2 * m - 1) ** d) // 2
+    reached = np.zeros(len(numbers), dtype=bool)  # a component of +-m, so that the others may be any
+    result = np.empty((len(numbers), d), dtype=np.int32)
+    for k in range(d):
+        rest = d - 1 - k
+        ends = (2 * m + 1) ** rest  # vectors that go on after a component of +-m, and after one that is smaller:
+        inner = np.where(reached, ends, ends - (2 * m - 1) ** rest)
+        low, high = place < ends, place >= ends + (2 * m - 1) * inner
+        between = (place - ends) // np.maximum(inner, 1)
+        result[:, k] = np.where(low, -m, np.where(high, m, between - m + 1))
+        place = np.where(low, place, np.where(high, place - ends - (2 * m - 1) * inner, (place - ends) % np.maximum(inner, 1)))
+        reached |= low | high
+    return result
 
 
 def _rank(points: NDArray[np.int64], bound: int) -> NDArray[np.int64]:

@@ -12,11 +12,14 @@ from inrcodec.signals.codes import rescale_codes
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
+# What a file states may be too large for the types of samples: such samples are infinite, NaN, or any code.
+_QUIET = np.errstate(over="ignore", invalid="ignore")
 
 
 class Outputs:
     """What HEAD.out says. Values v = scale * y + offset. Raises CorruptFile if samples would not fit their type."""
 
+    @_QUIET
     def __init__(self, out: Mapping[str, Any]) -> None:
         every = out["channels"]
         self.bits = int(out["bits"])
@@ -45,6 +48,7 @@ class Outputs:
             raise UsageError(f"dtype: expected None or a floating type, got {chosen}")
         return chosen
 
+    @_QUIET
     def store(self, values: Array, into: NDArray[Any], bits: int) -> None:
         """Turn outputs y (c, *tile), which are overwritten, into the samples `into` (*tile, c) of a type of `sample_type`.
 
@@ -65,6 +69,7 @@ class Outputs:
                 plane += np.float32(0.5)
             into[..., k] = plane
 
+    @_QUIET
     def numbers(self, y: NDArray[np.floating]) -> Floats:
         """Samples of outputs y (c, *tile) in units of the source's, not rounded: (c, *tile)."""
         shape = (-1, *[1] * (y.ndim - 1))
@@ -74,6 +79,7 @@ class Outputs:
             return np.asarray(v, dtype=np.float64)
         return np.asarray(self._low.reshape(shape) + v * self._span.reshape(shape), dtype=np.float64)
 
+    @_QUIET
     def store_corrected(self, y: NDArray[np.floating], step: float, added: NDArray[np.integer], into: NDArray[Any], bits: int) -> None:
         """As `store`, of samples to which step * added (*tile, c), in their units, is added before they are rounded."""
         numbers = np.moveaxis(self.numbers(y), 0, -1) + step * added
@@ -90,11 +96,13 @@ class Outputs:
         # Rounded to the source's type first, so that another floating one has the same samples.
         into[...] = numbers.astype(self.dtype)
 
+    @_QUIET
     def values(self, y: Array) -> Array:
         """Samples of outputs y (n, c) at points, not clipped: (n, c) float32."""
         v = y * self.scale + self.offset
         return np.asarray(v if self.dtype is None else self._low + v.astype(np.float64) * self._span, dtype=np.float32)
 
+    @_QUIET
     def slopes(self, gradient: Array) -> Array:
         """Derivatives of the samples from those of the outputs (n, c, d): (n, c, d)."""
         factor = (self.scale * self._span).astype(np.float32)

@@ -39,7 +39,9 @@ def quantize(values: NDArray[np.float32], codes: NDArray[np.integer], axis: int,
 
 def dequantize(symbols: NDArray[np.integer], codes: NDArray[np.integer], axis: int) -> NDArray[np.float32]:
     """f32(symbol) * f32(step), one float32 product: the same bits on every machine."""
-    return symbols.astype(np.float32) * _along(steps(codes), symbols.ndim, axis)
+    values = symbols.astype(np.float32)
+    values *= _along(steps(codes), symbols.ndim, axis)
+    return values
 
 
 def _along(values: NDArray[np.float32], ndim: int, axis: int) -> NDArray[np.float32]:

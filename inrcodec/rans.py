@@ -1,5 +1,6 @@
 """rANS over integer tables: letters <-> states and 16-bit words (spec section "Symbol streams"). No float decides a bit."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 
 from inrcodec import spec
 from inrcodec.errors import CorruptFile
+from inrcodec.limits import DEFAULT_LIMITS
 
 TOTAL = 1 << spec.RANS_PRECISION
 SCALAR_LANES = 32  # below this many lanes plain Python is faster than NumPy
+ONE_TABLE = 1 << 12  # letters of one alphabet from which on lists of its slots are worth making
 Integers = NDArray[np.int64]
 
 
@@ -53,7 +56,7 @@ def encode(letters: Integers, ids: Integers, tables: Tables, extra: bytes) -> by
     place = tables.offset[ids] + letters
     frequency, start = tables.flat[place], tables.start[place]
     bits = float(np.sum(spec.RANS_PRECISION - np.log2(frequency))) if len(letters) else 0.0
-    lanes_log2 = _lanes_log2(bits / 8)
+    lanes_log2 = _lanes_log2(bits / 8, len(letters))
     lanes = 1 << lanes_log2
     states, words = (_encode_scalar if lanes < SCALAR_LANES else _encode_lanes)(frequency, start, lanes)
     return bytes([lanes_log2]) + leb128(len(words)) + states.astype("<u4").tobytes() + words.astype("<u2").tobytes() + extra
@@ -84,7 +87,7 @@ class Reader:
     def letters(self, ids: Integers) -> Integers:
         """The next letters (len(ids),), the i-th of tables[ids[i]]."""
         if self._scalar:
-            return self._read_scalar(ids)
+            return self._read_one_table(ids) if len(ids) >= ONE_TABLE and ids.min() == ids.max() else self._read_scalar(ids)
         parts, begin = [], 0
         while begin < len(ids):
             stop = min(len(ids), begin + self._lanes - self._lane)
@@ -125,6 +128,30 @@ class Reader:
         result: Integers = letters
         return result
 
+    def _read_one_table(self, ids: Integers) -> Integers:
+        """As `_read_scalar`, of one alphabet: three to four times as fast."""
+        states, words, lanes, position, lane = self._plain_states, self._plain_words, self._lanes, self._word, self._lane
+        letter = self.tables.letter[ids[0]]
+        place = self.tables.offset[ids[0]] + letter
+        factor = self.tables.flat[place].tolist()
+        rest = (np.arange(TOTAL) - self.tables.start[place]).tolist()
+        mask, shift, low, slots = TOTAL - 1, spec.RANS_PRECISION, spec.RANS_LOW, []
+        for _ in range(len(ids)):
+            state = states[lane]
+            slot = state & mask
+            state = factor[slot] * (state >> shift) + rest[slot]
+            if state < low:
+                if position >= len(words):
+                    raise CorruptFile(f"rANS stream: expected more than {len(words)} words")
+                state = state << 16 | words[position]
+                position += 1
+            states[lane] = state
+            lane = lane + 1 if lane + 1 < lanes else 0
+            slots.append(slot)
+        self._word, self._lane = position, lane
+        result: Integers = letter[slots].astype(np.int64)
+        return result
+
     def _read_scalar(self, ids: Integers) -> Integers:
         states, words, lanes, position, lane = self._plain_states, self._plain_words, self._lanes, self._word, self._lane
         frequencies, starts, offsets = self.tables.lists
@@ -153,10 +180,14 @@ class Reader:
         return np.array(result, dtype=np.int64)
 
 
-def _lanes_log2(payload: float) -> int:
-    """The most lanes whose states cost a quarter of a per cent of the payload."""
+def _lanes_log2(payload: float, letters: int) -> int:
+    """The most lanes whose states cost a quarter of a per cent of the payload, more where it is too small for so many letters."""
     lanes = max(1.0, payload * 0.0025 / 4)
-    return min(int(np.log2(lanes)), spec.RANS_MAX_LANES_LOG2)
+    wanted = (letters - DEFAULT_LIMITS.coding / 4) / DEFAULT_LIMITS.coding_per_byte
+    usual = int(np.log2(lanes))
+    # Lanes are what makes a long stream of few bytes fast, and its bytes enough for the work of reading it.
+    more = math.ceil(np.log2(wanted / 4)) if wanted > max(payload, 4) else 0
+    return min(max(usual, more), spec.RANS_MAX_LANES_LOG2)
 
 
 def _encode_lanes(frequency: NDArray[np.int64], start: NDArray[np.int64], lanes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -103,7 +103,7 @@ def encode(planes: Integers, low: int, net: ContextNet) -> bytes:
 def decode(payload: bytes, shape: Sequence[int], channels: int) -> Integers:
     """The integers (*shape, c). Raises CorruptFile."""
     if not payload:
-        return np.zeros((*shape, channels), dtype=np.int32)
+        return np.broadcast_to(np.int32(0), (*shape, channels))
     low = payload[0]
     if low > MAX_LOW_BITS:
         raise CorruptFile(f"residual: low bits: expected 0..{MAX_LOW_BITS}, got {low}")

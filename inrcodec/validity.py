@@ -11,6 +11,7 @@ from inrcodec import spec
 from inrcodec.container import Container, compress, decompress
 from inrcodec.errors import CorruptFile
 
+LONG = 1 << 10  # bits of a slice from which on slices are better joined one by one
 Mask = NDArray[np.bool_]
 
 
@@ -30,8 +31,13 @@ def decode(payload: bytes, shape: Sequence[int]) -> Mask:
     if int(packed[-1]) & ((1 << -count % 8) - 1):
         raise CorruptFile("valid: expected zeros behind the last bit")
     bits: NDArray[np.uint8] = np.unpackbits(packed, count=count).reshape(tuple(shape))
-    np.bitwise_xor.accumulate(bits, axis=0, out=bits)
-    return np.equal(bits, 0)
+    if bits[0].size < LONG:
+        np.bitwise_xor.accumulate(bits, axis=0, out=bits)
+    else:
+        for i in range(1, len(bits)):
+            bits[i] ^= bits[i - 1]
+    bits ^= 1
+    return bits.view(np.bool_)
 
 
 def missing_samples(container: Container) -> Mask | None:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from inrcodec import context, entropy, lattice, spec
 from inrcodec.container import Container, decompress
 from inrcodec.context import ContextNet
-from inrcodec.errors import CorruptFile, LimitExceeded, UnsupportedFile
+from inrcodec.errors import CorruptFile, UnsupportedFile
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.base import Array, Network, Param, config_from_list, config_to_list
 from inrcodec.networks.stacked import stacked
 from inrcodec.quantize import dequantize, nearest_step_codes, quantize
 from inrcodec.windows import windows_of
+from inrcodec.work import affordable, check_work, tensor_work
 
 WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
@@ -32,7 +33,7 @@ def network_list(network: Network, config: Any) -> list[Any]:
 def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any]:
     """The network and configuration that HEAD.net names, stacked where there are windows.
 
-    Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration, LimitExceeded for more parameters than `limits` allow.
+    Raises UnsupportedFile for an unknown id, CorruptFile for a bad configuration, LimitExceeded for more than `limits` allow to read.
     """
     name, *described = head["net"] or [None]
     if not isinstance(name, str):
@@ -47,9 +48,7 @@ def read_network(head: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> tu
     windows = windows_of(head)
     if windows is not None:
         network = stacked(network, windows.count)
-    elements = sum(param.size for param in network.params(config))
-    if elements > limits.elements:
-        raise LimitExceeded(f"HEAD.net: expected at most {limits.elements} parameters, got {elements}")
+    check_work(head, network.params(config), config, limits)
     return network, config
 
 
@@ -88,7 +87,7 @@ def pack(
                 grid = symbols.reshape(table_shape(config, level))
                 found = codes.tobytes() + context.encode(contexts, grid, parent, level)
                 parent = grid
-                if len(found) < len(payload):
+                if len(found) < len(payload) and affordable(tensor_work(param, spec.CONTEXT, config), len(found)):
                     better[i] = spec.CONTEXT, found
                     saved += len(payload) - len(found)
         entries.append([codec, len(payload)])
@@ -116,9 +115,9 @@ def table_shape(config: Any, level: int) -> tuple[int, ...]:
     return (*(config.levels[level].resolution,) * config.in_features, config.grid_features)
 
 
-def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
-    """The network, its configuration and parameters. Raises CorruptFile or UnsupportedFile."""
-    network, config = read_network(container.head)
+def unpack(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any, dict[str, Array]]:
+    """The network, its configuration and parameters. Raises CorruptFile, UnsupportedFile or LimitExceeded."""
+    network, config = read_network(container.head, limits)
     params = network.params(config)
     entries = container.head["tens"]
     while entries and entries[-1][0] in (spec.MASK, spec.RESIDUAL):
@@ -141,7 +140,7 @@ def unpack(container: Container) -> tuple[Network, Any, dict[str, Array]]:
         raise CorruptFile(f"HEAD.tens: expected {len(params)} tensors for {network.id}, got {len(entries)}")
     values = {}
     for param, (codec, _), payload in zip(params, entries, payloads, strict=True):
-        values[param.name] = _unpack_tensor(param, codec, payload, contexts)
+        values[param.name] = _unpack_tensor(param, codec, payload, contexts, config)
     return network, config, values
 
 
@@ -188,7 +187,11 @@ def _pack_quantized(param: Param, codes: NDArray[np.int8], symbols: NDArray[np.i
         (spec.ZSTD_INT, side + plain[:1] + zstandard.ZstdCompressor(level=19).compress(plain[1:])),
         (spec.RAW_INT, side + plain),
     ]
-    return min(candidates, key=lambda item: len(item[1]))
+    return min((c for c in candidates if c[0] == spec.RAW_INT or affordable(tensor_work(param, c[0], None), len(c[1]))), key=_size)
+
+
+def _size(candidate: tuple[int, bytes]) -> int:
+    return len(candidate[1])
 
 
 def _plain_symbols(symbols: NDArray[np.int32]) -> bytes:
@@ -233,12 +236,19 @@ def _unpack_shared(param: Param, payload: bytes) -> tuple[NDArray[np.int64], NDA
     return codes, found[groups:]
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None) -> Array:
+def _frequencies(param: Param, payload: bytes, config: Any) -> Array:
+    vectors = lattice.decode(payload, *param.shape)
+    if int(np.abs(vectors).max()) > config.band:
+        raise CorruptFile(f"{param.name}: expected max|k| of at most {config.band}, got {np.abs(vectors).max()}")
+    return vectors.astype(np.float32)
+
+
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Array:
     size = param.size
     if (codec == spec.LATTICE) != (param.role == "frequency"):
         raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
-        return lattice.decode(payload, *param.shape).astype(np.float32)
+        return _frequencies(param, payload, config)
     if codec in (spec.RAW_F32, spec.ZSTD_F32):
         raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size, exact=True)
         _expect(param, "bytes", 4 * size, len(raw))

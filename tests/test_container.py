@@ -256,18 +256,18 @@ def set_at(*path: Any) -> Callable[[dict[str, Any]], None]:
         (set_at("out", "channels", []), CorruptFile, "HEAD.out.channels"),
         (set_at("out", "channels", 0, "role", "taste"), CorruptFile, "role: expected one of color"),
         (set_at("out", "channels", 0, "role", "valid"), CorruptFile, "role: expected one of color"),
-        (set_at("out", "valid", True), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
-        (lambda h: h["out"].update(valid=True, dtype="int16"), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
-        (lambda h: h["out"].update(valid=False, dtype="float32"), CorruptFile, "HEAD.out.valid: expected true, and beside a floating"),
+        (set_at("out", "valid", True), CorruptFile, "HEAD.out.valid: expected a floating HEAD.out.dtype"),
+        (lambda h: h["out"].update(valid=True, dtype="int16"), CorruptFile, "HEAD.out.valid: expected a floating HEAD.out.dtype"),
+        (lambda h: h["out"].update(valid=False, dtype="float32"), CorruptFile, "HEAD.out.valid: expected True, got False"),
         (lambda h: h["out"].update(valid=True, dtype="float32"), CorruptFile, r"expected the last one of codec mask, got numbers \[\]"),
         (set_at("tens", 0, 0, spec.MASK), CorruptFile, r"expected none of codec mask, got numbers \[0\]"),
         (set_at("color", {"icc": 1}), CorruptFile, "HEAD.color.icc: expected bool, got int"),
         (set_at("color", {"icc": True}), CorruptFile, "expected an iCCP chunk, found none"),
-        (set_at("tens", 0, 7), CorruptFile, r"HEAD.tens\[0\]: expected a list of 2 entries"),
+        (set_at("tens", 0, 7), CorruptFile, r"HEAD.tens\[0\]: expected list, got int"),
         (set_at("tens", 0, [0]), CorruptFile, "expected a list of 2 entries"),
         (set_at("tens", 0, 0, True), CorruptFile, r"HEAD.tens\[0\].codec: expected int, got bool"),
         (set_at("tens", 0, 0, 99), UnsupportedFile, r"HEAD.tens\[0\].codec"),
-        (set_at("tens", 0, 1, -1), CorruptFile, "a length >= 0"),
+        (set_at("tens", 0, 1, -1), CorruptFile, r"HEAD.tens\[0\].length: expected at least 0, got -1"),
         (set_at("tens", 0, 1, 1 << 60), CorruptFile, "lengths sum to 1152921504606846976 bytes, DATA has 8"),
     ],
 )
@@ -384,24 +384,7 @@ def test_a_damaged_frame_is_never_another_exception(payload: bytes, place: int, 
     assert len(content) <= 1000
 
 
-def test_the_format_text_has_the_tables_of_the_specification() -> None:
+def test_the_format_text_has_the_numbers_of_the_specification() -> None:
     text = (Path(__file__).resolve().parents[1] / "formats" / "inr-0.1.md").read_text(encoding="utf-8")
-    types = {str: "string", int: "integer", float: "float", bool: "boolean", list: "list", dict: "map"}
-    tables = {
-        "HEAD": spec.HEAD_FIELDS,
-        "axis": spec.AXIS_FIELDS,
-        "out": spec.OUT_FIELDS,
-        "residual": spec.RESIDUAL_FIELDS,
-        "channel": spec.CHANNEL_FIELDS,
-        "color": spec.COLOR_FIELDS,
-        "space": spec.SPACE_FIELDS,
-        "tensor": spec.TENSOR_FIELDS,
-    }
-    for title, fields in tables.items():
-        rows = text.split(f"\n| {title} | type | required | |\n")[1].split("\n\n")[0].splitlines()[1:]
-        expected = [f"| `{f.key}` | {types[f.type]} | {'yes' if f.required else 'no'} |" for f in fields]
-        assert [row[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected, title
-    for codec, name in spec.CODEC_NAMES.items():
-        assert f"| {codec} | {name} | " in text
     assert " ".join(map(str, spec.STEP_MANTISSAS)) in text
     assert all(f"`{chunk.decode()}`" in text for chunk in spec.CRITICAL_CHUNKS + spec.ANCILLARY_CHUNKS)

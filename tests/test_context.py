@@ -185,7 +185,7 @@ def test_many_lanes_are_read_across_wavefronts() -> None:
     data = context.encode(net, symbols, None, 0)
     assert 1 << data[0] < rans.SCALAR_LANES
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rans, "_lanes_log2", lambda _: 7)
+        patch.setattr(rans, "_lanes_log2", lambda *_: 7)
         data = context.encode(net, symbols, None, 0)
     assert data[0] == 7
     assert np.array_equal(context.decode(data, net, symbols.shape, None, 0), symbols)

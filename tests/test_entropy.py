@@ -165,7 +165,7 @@ def test_symbols_come_back(values: list[int], models: list[Model], stride: int) 
 def test_any_number_of_lanes_is_read(lanes_log2: int, n: int, scale: float) -> None:
     symbols, ids, models = laplace(scale, n, seed=n), np.arange(n) % 3, [(5, 9), (30, 3), (5, 9)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rans, "_lanes_log2", lambda _: lanes_log2)
+        patch.setattr(rans, "_lanes_log2", lambda *_: lanes_log2)
         data = encode(symbols, ids, models)
         assert data[0] == lanes_log2
         patch.setattr(rans, "SCALAR_LANES", 0)

@@ -82,7 +82,7 @@ def test_unknown_network_and_missing_id() -> None:
 
 def test_more_parameters_than_the_limit_are_refused_before_they_are_made() -> None:
     container, _, _ = packed(small_networks()[0])
-    with pytest.raises(LimitExceeded, match=r"HEAD.net: expected at most 10 parameters, got \d+"):
+    with pytest.raises(LimitExceeded, match=r"HEAD: expected at most 10 elements, got \d+"):
         read_network(container.head, Limits(elements=10))
 
 

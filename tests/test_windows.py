@@ -158,13 +158,13 @@ def test_stacked_parameters_are_those_of_single_networks() -> None:
     [
         ({"windows": {"hop": [30]}}, "'overlap' is missing"),
         ({"windows": {"hop": [30], "overlap": [8], "fade": 1}}, "unknown key 'fade'"),
-        ({"windows": {"hop": [30.0], "overlap": [8]}}, "expected an integer"),
+        ({"windows": {"hop": [30.0], "overlap": [8]}}, "expected int, got float"),
         ({"windows": {"hop": [100], "overlap": [8]}}, "hop below 100"),
         ({"windows": {"hop": [0], "overlap": [8]}}, "even overlap"),
         ({"windows": {"hop": [30], "overlap": [7]}}, "even overlap"),
         ({"windows": {"hop": [30], "overlap": [32]}}, "even overlap"),
-        ({"windows": {"hop": [30, 30], "overlap": [8]}}, "expected a list of 1..1"),
-        ({"windows": [30]}, "expected dict"),
+        ({"windows": {"hop": [30, 30], "overlap": [8]}}, "expected a list of 1 entries, got 2"),
+        ({"windows": [30]}, "expected a map, got list"),
         ({"windows": {"hop": [50], "overlap": [8]}}, "rANS stream: expected"),
     ],
 )

@@ -52,6 +52,8 @@ def residual_head_cases() -> Iterator[Case]:
         "tensor-first", "the residual before the last parameter", replace(made, tensors=(*made.tensors[:3], *made.tensors[:2:-1]))
     )
     yield corrupt("tensor-last", "the residual behind the mask", replace(missing, tensors=(*others, mask, behind)))
+    long = stated(siren().with_head(axes=[{"name": "y", "n": 2**22}, {"name": "x", "n": 2}]), bound=0.0, step=1.0, tolerance=SINGLE)
+    yield Case("residual-work", "limit", "a residual of 2^23 numbers in one byte", long.with_residual(b"\0").bytes())
     yield Case("residual-numbers", "limit", "a residual of 2^32 numbers", square.with_residual(b"").bytes())
 
 

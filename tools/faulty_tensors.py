@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from inrcodec import context
-from tools.small_files import Case, Made, floats, frame, rans, sasnet, siren, sound, volume
+from tools.small_files import Case, Made, floats, frame, rans, sasnet, siren, sound, stream, volume
 
 # Tensors of the network of siren(), and of the one of sasnet().
 WEIGHT, BIAS, OUT_WEIGHT, OUT_BIAS = range(4)
@@ -140,6 +140,21 @@ def stream_cases() -> Iterator[Case]:
     yield shared("step-high", "a step code of 128", b"\x7f" + bytes(MODEL * 2) + rans([1, *symbols], MODEL))
     yield shared("step-low", "a step code of -129", b"\x80" + bytes(MODEL * 2) + rans([-1, *symbols], MODEL))
     yield shared("few", "a stream of one number less", b"\xd0" + bytes(MODEL * 2) + rans(symbols, MODEL))
+
+
+def work_cases() -> Iterator[Case]:
+    """Few bytes that ask for much work; the first and the last could be read, in time."""
+    plain, coded, entries = sasnet(), sasnet(contexts=True), 5 << 18
+    zeros = stream([0] * entries, [(63, 0)] * entries, 0)
+    rows = b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", 2**26) + b"".join([struct.pack("<I", 2**17 << 3 | 2)[:3] + b"\0"] * 511)
+
+    def limit(name: str, about: str, made: Made, level: list[object], codec: int, payload: bytes) -> Case:
+        return Case(f"work-{name}", "limit", about, made.with_net(14, [level]).with_tensor(TABLE, codec, b"\xe8" + payload).bytes())
+
+    yield limit("rans", "a stream of 1.3 million numbers in 44 bytes", plain, [0.5, 2, entries, 2], 3, bytes((63, 0)) + zeros)
+    yield limit("shared", "a stream of 2^24 numbers by codec rans-shared", plain, [0.5, 2, 2**24, 2], 6, bytes((*MODEL, 63, 0)) + zeros)
+    yield limit("contexts", "a dense level of 2^22 entries by contexts", coded, [0.5, 2**11, 2**22, 2], 8, zeros)
+    yield limit("parameters", "2^26 parameters in a zstd frame of zeros", plain, [0.5, 2, 2**26, 2], 2, b"\1" + rows + b"\3\0\x10\0")
 
 
 def context_cases() -> Iterator[Case]:

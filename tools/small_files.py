@@ -159,18 +159,22 @@ def rans(symbols: Sequence[int], model: tuple[int, int]) -> bytes:
 
 
 def stream(symbols: Sequence[int], models: Sequence[tuple[int, int]], lanes_log2: int) -> bytes:
-    """A stream of symbols, none of which escapes, each with its model, with so many lanes; written as section 6 of the format says."""
-    states, words = [1 << 16] * (1 << lanes_log2), list[int]()
+    """A stream of symbols, each with its model, with so many lanes; written as section 6 of the format says."""
+    states, words, escapes = [1 << 16] * (1 << lanes_log2), list[int](), b""
     for i in reversed(range(len(symbols))):
         freq = entropy.table(models[i]).tolist()
         letter = 2 * symbols[i] - 1 if symbols[i] > 0 else -2 * symbols[i]
+        if letter >= len(freq) - 1:
+            extra = 2 * (abs(symbols[i]) - len(freq) // 2) + (symbols[i] < 0)
+            assert extra < 128
+            escapes, letter = bytes([extra]) + escapes, len(freq) - 1
         x = states[i % len(states)]
         if x >= freq[letter] << 18:
             words.insert(0, x & 0xFFFF)
             x >>= 16
         states[i % len(states)] = (x // freq[letter] << 14) + x % freq[letter] + sum(freq[:letter])
     assert len(words) < 128
-    return bytes([lanes_log2, len(words)]) + struct.pack(f"<{len(states)}I{len(words)}H", *states, *words)
+    return bytes([lanes_log2, len(words)]) + struct.pack(f"<{len(states)}I{len(words)}H", *states, *words) + escapes
 
 
 def lanes() -> Made:
@@ -203,8 +207,20 @@ def four() -> Made:
     return Made(head, ((4, frequency), (0, floats(0.5, -0.5)), *tables, *others))
 
 
+def walkthrough() -> Made:
+    """A picture of 4 x 5 samples by four neurons, for formats/walkthrough.md: a stream of two lanes with a word and an escape."""
+    symbols = (2, 1, -1, 2, 1, -3, 0, 6)
+    models = ((7, 2), (5, 1), (9, 3), (40, 0))
+    weights = struct.pack("4b", -12, -14, -16, -21) + bytes(code for model in models for code in model)
+    weights += stream(symbols, [model for model in models for _ in range(2)], 1)
+    bias = struct.pack("bB4b", -20, 1, 3, -5, 0, 7)
+    out = struct.pack("bB", -22, 1) + frame(struct.pack("4b", 5, -3, 4, 2))
+    made = siren().with_head(net=["siren.1", 2, 1, 4, 0, 3.0, 30.0])
+    return replace(made, tensors=((3, weights), (1, bias), (2, out), (0, floats(-0.125))))
+
+
 def files() -> dict[str, bytes]:
     """All of them by name."""
     made = {"siren": siren(), "lanes": lanes(), "integers": integers(), "missing": volume(), "shape": shape(), "windows": sound()}
-    made |= {"sasnet": sasnet(), "contexts": sasnet(contexts=True), "four": four()}
+    made |= {"sasnet": sasnet(), "contexts": sasnet(contexts=True), "four": four(), "walkthrough": walkthrough()}
     return {name: part.bytes() for name, part in made.items()}

@@ -17,6 +17,7 @@ VERBS = {
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
+    "convert": "write an .inr file anew, with other metadata",
     "bench": "measure rate-distortion curves beside other codecs",
     "doctor": "say what this installation can do",
 }

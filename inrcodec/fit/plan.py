@@ -73,6 +73,10 @@ class Target:
     psnr: float | None = None  # dB, at least
     size: int | None = None  # bytes, at most
 
+    @property
+    def can_be_missed(self) -> bool:
+        return self.psnr is not None or self.size is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

@@ -51,6 +51,7 @@ class State:
     compared: float = 0.0  # fraction of the run at which they were
     attempts: int = 0  # at the last stage, beyond the first
     snapped: bool = False  # steps are those of the file and no longer learned
+    reference: float | None = None  # distortion that lam is measured by
     excess: float | None = None  # logarithm of the size over the one wanted, when the rate entered the loss
     pull: float = 0.0  # logarithm of lam over what the distortion asks for, gathered while the size was not the one wanted
     order: list[tuple[int, ...]] = field(default_factory=list)  # phases still to see in this cycle
@@ -94,6 +95,7 @@ PLAIN = (
     "correction",
     "compared",
     "attempts",
+    "reference",
     "snapped",
     "excess",
     "pull",

@@ -8,7 +8,7 @@ import math
 from inrcodec.fit.plan import Plan, Schedule
 from inrcodec.fit.state import State
 
-COUNTED_EVERY = 8  # steps, about, between rates of rounded values, which lam follows, as long as there is noise
+COUNTED_EVERY = 4  # steps, about, between rates of rounded values, which lam follows, as long as there is noise
 LAMS = (1e-9, 1.0)
 DESCENT = 0.3  # of the time between rate and rounding, in which the size comes down to the one wanted
 RATE_SLOPE = 0.7  # lam is about this many times distortion over rate
@@ -64,9 +64,11 @@ def _for_size(state: State, plan: Plan, size: int, samples: int, other_bytes: in
     error = max(-1.0, min(1.0, error - max(0.0, 1.0 - descended) * state.excess))
     if descended >= 1:
         _gather(state, plan, error)
+    # Once the size is there, a distortion that grows must not make lam grow with it: it would never end.
+    state.reference = min(state.reference, state.distortion) if descended >= 1 and state.reference is not None else state.distortion
     push = max(-MOST_DOWN, min(MOST_UP, (ROUNDED_PUSH if state.snapped else PUSH_UP if error > 0 else PUSH_DOWN) * error))
     wanted = max(8.0, 8.0 * (size - other_bytes))
-    return RATE_SLOPE * state.distortion * samples / wanted * math.exp(push + state.pull)
+    return RATE_SLOPE * state.reference * samples / wanted * math.exp(push + state.pull)
 
 
 def _for_psnr(state: State, plan: Plan, psnr: float, samples: int, fraction: float) -> float:

@@ -130,13 +130,15 @@ def _run(
         if pressed() or (options.stop is not None and options.stop()):
             return True
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
-            before_rate = before_rate or rest(state)
+            if plan.target.can_be_missed:
+                before_rate = before_rate or rest(state)
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
             state.contexts, state.rounded_contexts = (_contexts(layout, plan, options.seed) for _ in range(2))
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
-            before_rounding = before_rounding or rest(state)
+            if plan.target.can_be_missed:
+                before_rounding = before_rounding or rest(state)
             _snap_steps(state, schedule.rounded_push)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 

@@ -1,0 +1,154 @@
+"""What is fuzzed of the .inr format: whole files, maps, and the streams in tensors; see fuzz.py."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from inrcodec import context, convert, entropy, lattice, residual, validity
+from inrcodec.codec import verify
+from inrcodec.container import decompress, dump, load, unpack_map
+from inrcodec.decoder import open_inr
+from inrcodec.errors import InrError
+from inrcodec.head import check_head
+from inrcodec.limits import Limits
+from inrcodec.weights import read_network
+from tools import small_files, small_residuals
+from tools.fuzz_bytes import changed_value, damaged, damaged_file, packed, split
+from tools.fuzz_run import Target
+
+CONFORMANCE = Path(__file__).resolve().parents[1] / "conformance"
+LARGE = 6000  # bytes of a seed that is left out
+TINY = Limits(output_samples=1 << 12, work=1 << 26)  # of what is evaluated
+
+
+@cache
+def valid() -> tuple[bytes, ...]:
+    """The conformance files that are small, and those made by hand."""
+    read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("valid/*/input.inr"))]
+    made = [*small_files.files().values(), *(data for data, _ in small_residuals.files().values())]
+    return (*made, *(data for data in read if len(data) < LARGE))
+
+
+@cache
+def files() -> tuple[bytes, ...]:
+    """These, and faulty ones whose chunks are whole."""
+    read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("faulty/*.inr"))]
+    return (*valid(), *(data for data in read if len(data) < LARGE and _whole(data)))
+
+
+def one_of(random: Random) -> bytes:
+    return random.choice(valid() if random.random() < 0.8 else files())
+
+
+def _whole(data: bytes) -> bool:
+    try:
+        load(data)
+    except InrError:
+        return False
+    return True
+
+
+def make_file(random: Random) -> bytes:
+    return damaged_file(one_of(random), random, files())
+
+
+def read_file(data: bytes) -> None:
+    """All that a file says, a sample at a point and, if they are few, those of its grid."""
+    inr = open_inr(data, backend="numpy", device="cpu")
+    tiny = open_inr(data, backend="numpy", device="cpu", limits=TINY)
+    for part in ("params", "added", "missing"):
+        getattr(inr, part)
+    for part in ("info", "bounds", "axes", "space", "channels"):
+        getattr(inr, part)
+    inr.metadata()
+    verify(inr, decode=False)
+    tiny.at(np.zeros((1, len(inr.grid_shape))))
+    tiny.decode()
+
+
+def make_map(random: Random) -> bytes:
+    head = load(one_of(random)).head
+    found = packed(changed_value(head, random), random)
+    return damaged(found, random) if random.random() < 0.5 else found
+
+
+def read_map(data: bytes) -> None:
+    head = unpack_map(data, "HEAD")
+    check_head(head)
+    read_network(head)
+
+
+@cache
+def _streams() -> tuple[bytes, ...]:
+    """A number of `_read_one`, then a payload that it takes."""
+    random = np.random.default_rng(0)
+    zeros, many = np.zeros(4096, dtype=np.int64), random.integers(-40, 40, 6000).astype(np.int32)
+    net, wide = small_residuals.network(2, 2), small_residuals.network(3, 1)
+    plane, box = random.integers(-3, 4, (9, 9, 2)), random.integers(-3, 4, (4, 4, 4, 1))
+    corrected = residual.to_planes(random.integers(-90, 90, (6, 7, 2)).astype(np.int32))
+    kept = (random.random((5, 6, 7)) < 0.5)[1:]
+    return (
+        b"\0" + entropy.encode(np.array([1, -300, 0, 2**29], np.int32), zeros[:4], [(7, 3)]),
+        b"\1" + entropy.encode(many, np.arange(6000) % 2, [(10, 20), (3, 30)]),
+        b"\2" + context.encode(net, plane, None, 0),
+        b"\3" + context.encode(wide, box, None, 0),
+        b"\4" + context.pack_net(net),
+        b"\5" + residual.encode(corrected, 2, small_residuals.network(2, 2)),
+        b"\6" + lattice.encode(lattice.half_lattice(9, 2)[::7]),
+        b"\7" + validity.encode(kept)[1],
+        b"\x08" + small_files.frame(bytes(100)),
+        b"\x09" + entropy.encode(zeros.astype(np.int32), zeros, [(63, 0)]),
+    )
+
+
+def make_stream(random: Random) -> bytes:
+    chosen = random.choice(_streams())
+    return chosen[:1] + damaged(chosen[1:], random, [part[1:] for part in _streams()])
+
+
+def read_stream(data: bytes) -> None:
+    """One stream, of the kind that its first byte says, by what belongs to it."""
+    kind, payload = data[0] % 10, data[1:]
+    if kind in (0, 9):
+        n = 4 if kind == 0 else 4096
+        entropy.decode(payload, np.zeros(n, dtype=np.int64), [(7, 3) if kind == 0 else (63, 0)])
+    elif kind == 1:
+        entropy.decode(payload, np.arange(6000) % 2, [(10, 20), (3, 30)])
+    elif kind == 2:
+        context.decode(payload, small_residuals.network(2, 2), (9, 9, 2), None, 0)
+    elif kind == 3:
+        context.decode(payload, small_residuals.network(3, 1), (4, 4, 4, 1), None, 0)
+    elif kind == 4:
+        context.unpack_net(payload, d=2, planes=2)
+    elif kind == 5:
+        residual.decode(payload, (6, 7), 2)
+    elif kind == 6:
+        lattice.decode(payload, len(lattice.half_lattice(9, 2)[::7]), 2)
+    elif kind == 7:
+        validity.decode(payload, (4, 6, 7))
+    else:
+        decompress(payload, 1 << 20)
+
+
+def rewrapped(data: bytes) -> None:
+    """Files that are taken come back from the writer as they were read, and from `convert` with the same parameters and once for all."""
+    container = load(data)
+    assert load(dump(container)) == container
+    assert len(split(dump(container))) == 3 + len(container.ancillary)
+    once = convert.rewrapped(data)
+    assert convert.rewrapped(once) == once
+    assert load(once).data == container.data
+    assert load(once).head == container.head
+    assert not [chunk for chunk in load(convert.rewrapped(data, strip=True)).ancillary if chunk.type != b"iCCP"]
+
+
+def targets() -> Sequence[Target]:
+    return (
+        Target("file", make_file, read_file),
+        Target("map", make_map, read_map),
+        Target("stream", make_stream, read_stream),
+        Target("rewrap", make_file, rewrapped),
+    )
