@@ -1,6 +1,6 @@
 """Hold a decoder to the files of this folder: valid ones by values, faulty ones by the class of the error.
 
-    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME]
+    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME] [--without zstd]
 
 The command line that a decoder must have, and what the files say, is in README.md. Prints a row per case and ends with 1 if any failed.
 """
@@ -13,15 +13,18 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import minidecoder
+
 CORPUS = Path(__file__).resolve().parent
 EXIT_CODES = {"corrupt": 4, "unsupported": 5, "limit": 6}
+OPTIONAL = {"zstd": {2, 5, 7}}  # what a decoder may be without, by the codecs that need it
 SECONDS = 300  # for one answer of a decoder
 Decoder = Callable[[list[str]], tuple[int, str]]  # arguments -> exit code and stderr
 Query = dict[str, Any]
@@ -178,31 +181,56 @@ def faulty_files(folder: Path) -> dict[str, str]:
     return {name: entry["class"] for name, entry in listing.items()}
 
 
-def results(corpus: Path, decode: Decoder, only: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Name of every case that contains `only`, and what is wrong with it."""
+def needed(file: Path) -> set[str]:
+    """What a file needs of OPTIONAL, by the codecs its HEAD lists; nothing if that cannot be read."""
+    try:
+        head, _ = minidecoder.unpack(minidecoder.read_chunks(file.read_bytes())[0][1], 2)
+        codecs = {codec for codec, _ in head["tens"]}
+    except (minidecoder.InrError, LookupError, TypeError, ValueError):
+        return set()
+    return {name for name, needing in OPTIONAL.items() if codecs & needing}
+
+
+def is_skipped(file: Path, without: Collection[str], decode: Decoder, scratch: Path) -> bool:
+    """Whether a decoder refuses a file as unsupported, naming what it may be without and the file needs."""
+    lacking = needed(file) & set(without)
+    if not lacking:
+        return False
+    code, message = decode([str(file), "-o", str(scratch)])
+    return code == EXIT_CODES["unsupported"] and any(name in message for name in lacking)
+
+
+def results(corpus: Path, decode: Decoder, only: str = "", without: Collection[str] = ()) -> Iterator[tuple[str, list[str] | None]]:
+    """Name of every case that contains `only`, and what is wrong with it; None if it was skipped."""
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary) / "out"
         folders = sorted(path for path in (corpus / "valid").glob("*") if path.is_dir())
         for folder in folders:
             if only in f"valid/{folder.name}":
-                yield f"valid/{folder.name}", check_valid(folder, decode, scratch)
+                skipped = is_skipped(folder / "input.inr", without, decode, scratch)
+                yield f"valid/{folder.name}", None if skipped else check_valid(folder, decode, scratch)
         try:
             listed = faulty_files(corpus / "faulty")
         except (OSError, ValueError, AttributeError) as error:
             yield "faulty/faulty.json", [str(error)]
             return
         for name, error_class in sorted(listed.items()):
+            file = corpus / "faulty" / f"{name}.inr"
             if only in f"faulty/{name}":
-                yield f"faulty/{name}", check_faulty(corpus / "faulty" / f"{name}.inr", error_class, decode, scratch)
+                skipped = error_class != "unsupported" and is_skipped(file, without, decode, scratch)
+                yield f"faulty/{name}", None if skipped else check_faulty(file, error_class, decode, scratch)
 
 
-def run(corpus: Path, decode: Decoder, only: str = "") -> int:
-    """Print a row per case. 0 if there are cases and all passed, else 1."""
-    passed = failed = 0
-    for name, problems in results(corpus, decode, only):
-        print(f"{'FAIL' if problems else 'ok  '} {name}" + "".join(f"\n     {problem}" for problem in problems))
-        passed, failed = passed + (not problems), failed + bool(problems)
-    print(f"{passed} passed, {failed} failed")
+def run(corpus: Path, decode: Decoder, only: str = "", without: Collection[str] = ()) -> int:
+    """Print a row per case. 0 if there are cases and all passed that were not skipped, else 1."""
+    passed = failed = skipped = 0
+    for name, problems in results(corpus, decode, only, without):
+        print(
+            f"{'skip' if problems is None else 'FAIL' if problems else 'ok  '} {name}"
+            + "".join(f"\n     {text}" for text in problems or ())
+        )
+        skipped, failed, passed = skipped + (problems is None), failed + bool(problems), passed + (problems == [])
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped without {', '.join(without)}" if without else ""))
     return 0 if passed and not failed else 1
 
 
@@ -211,8 +239,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--decoder", required=True, help="a command; the arguments of README.md are appended")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="a folder with valid/ and faulty/")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--without", choices=OPTIONAL, action="append", default=[], help="skip files refused as unsupported for the lack of this"
+    )
     options = parser.parse_args(arguments)
-    return run(options.corpus, command(options.decoder), options.only)
+    return run(options.corpus, command(options.decoder), options.only, options.without)
 
 
 if __name__ == "__main__":
