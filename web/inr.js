@@ -283,7 +283,7 @@ function readTensors(head, net, data, options) {
   const parts = tens.map(([, length]) => data.subarray(end, end += length));
   need(end === data.length, 'lengths that do not sum to DATA');
   need(net.dense || !contexts, 'a context network without dense levels');
-  const context = contexts && readContextNet(parts[own], net.in_features, net.dense * 0 + net.grid_features * net.levels.length);
+  const context = contexts && readContextNet(parts[own], net.in_features, net.grid_features * net.levels.length);
   const params = {}, planes = [];
   net.tensors.forEach(([name, shape, axis], i) => {
     const codec = codecs[i], part = parts[i], n = product(shape), level = i - 2, dense = contexts && level >= 0 && level < net.dense;
@@ -392,6 +392,7 @@ function makeModel(freq) {
 const models = new Map();
 
 function cached(key, make) {
+  if (models.size > 999) models.clear();
   if (!models.has(key)) models.set(key, makeModel(make()));
   return models.get(key);
 }
@@ -657,11 +658,11 @@ function readResidual(part, grid, channels) {
 // Section 9: networks. All is evaluated in float64; the samples of a piece are the outer product of np points of the first a axes with nt
 // coordinates `tail` of the last axis, or np points of all axes where `tail` is null.
 
-// Taylor's series on +-pi/2 is within 3e-16, and faster than Math.sin.
+// Taylor's series on +-pi/2, within 2e-15 and twice as fast as Math.sin.
 function sine(x) {
   const k = x * 0.3183098861837907 + 6755399441055744 - 6755399441055744;
   if (!(k < 1e5 && k > -1e5)) return Math.sin(x);
-  const r = x - k * 3.141592502593994 - k * 1.5099579897537296e-7 - k * 5.126688e-24, y = r * r;
+  const r = x - k * 3.141592502593994 - k * 1.5099579897537296e-7 - k * 1.2246467991473532e-16, y = r * r;
   const s = r + r * y * (-1 / 6 + y * (1 / 120 + y * (-1 / 5040 + y * (1 / 362880 + y * (-1 / 39916800 + y * (1 / 6227020800 + y * (-1 / 1307674368000 +
     y * (1 / 355687428096000 + y * (-1 / 121645100408832000)))))))));
   return k & 1 ? -s : s;
@@ -915,12 +916,13 @@ class File {
 
   /** Numbers at coordinates, one point after the other: low + v * (high - low), not clipped; v where samples are codes. */
   at(points) {
+    points = Float64Array.from(points);
     const { axes, channels } = this.#facts, d = axes.length, c = channels.length, n = points.length / d;
     need(Number.isInteger(n) && points.every(Number.isFinite), 'points are not finite coordinates of all axes', USAGE);
     need(n * c <= this.#limits.numbers, 'too many points', LIMIT);
     const found = new Float32Array(n * c);
     for (let from = 0; from < n; from += PIECE) {
-      const np = min(PIECE, n - from), x = Float64Array.from(points.subarray(from * d, (from + np) * d));
+      const np = min(PIECE, n - from), x = points.subarray(from * d, (from + np) * d);
       const y = this.#evaluate(x, d, np, null, 1);
       for (let i = 0; i < np; i++) {
         let place = 0;
