@@ -221,12 +221,19 @@ def lacking(file: Path, problems: list[str], without: frozenset[str]) -> set[str
     return needs(file) & without if refused and all(refused) else set()
 
 
+def judged(
+    corpus: Path, decode: Decoder, only: str = "", without: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, list[str], set[str]]]:
+    """Name of every case, what is wrong with it, and for the lack of what it is skipped."""
+    for name, problems in results(corpus, decode, only):
+        file = corpus / f"{name}.inr" if name.startswith("faulty/") else corpus / name / "input.inr"
+        yield name, problems, lacking(file, problems, without)
+
+
 def run(corpus: Path, decode: Decoder, only: str = "", without: frozenset[str] = frozenset()) -> int:
     """Print a row per case. 0 if there are cases and all but the skipped ones passed, else 1."""
     passed = failed = skipped = 0
-    for name, problems in results(corpus, decode, only):
-        file = corpus / f"{name}.inr" if name.startswith("faulty/") else corpus / name / "input.inr"
-        missing = lacking(file, problems, without)
+    for name, problems, missing in judged(corpus, decode, only, without):
         if missing:
             print(f"skip {name}: without {', '.join(sorted(missing))}")
             skipped += 1
