@@ -398,9 +398,14 @@ static void inr_coded(inr_file *f, inr_tensor *t, const inr_context *c) { /* cod
             model = t->codec == 6 ? models[1] : inr_tail_number(f, t->part.at + g + 2 * (k / inner % g)); t->symbol[k] = inr_symbol(f, &s, model); }
         inr_stream_close(f, &s); }
     for (k = 0; k < t->count; k++) t->value[k] = (float)t->symbol[k] * inr_step(step[k / inner % g]); }
+static double inr_coding(const inr_file *f, const inr_tensor *t, size_t level) { /* section 1: coding work, of those tensors that are decoded here */
+    double count = (double)t->shape[0] * (t->rank > 1 ? (double)t->shape[1] : 1), fronts;
+    if (t->codec == 3 || t->codec == 6) return count + (t->codec == 3 ? 0 : t->axis < 0 ? 1 : (double)t->shape[t->axis]);
+    if (t->codec != 8 || level >= f->dense) return 0;
+    fronts = 1 + (double)(f->level[level].side - 1) * (f->info.axes == 3 ? 7 : 3); return count + 32 * fronts * (double)f->features; }
 static void inr_tensors(inr_file *f, size_t at) {
     inr_value v = inr_read(f, at), entry, codec, length; size_t k, offset = 0, grid = f->tensors, extra = 0;
-    double elements = 0, nominal = 1; int unknown = 0, zstd = f->valid, context = 0, wanted[3], right = 1; inr_bytes described = {NULL, 0}; inr_context c;
+    double elements = 0, nominal = 1, parameters, work = 0; int unknown = 0, zstd = f->valid, context = 0, wanted[3], right = 1; inr_bytes described = {NULL, 0}; inr_context c;
     inr_tensor *t = f->tensor; memset(&c, 0, sizeof c); at = v.at; for (k = 0; k < v.count; k++) {
         entry = inr_read(f, at); codec = inr_read(f, entry.at); length = inr_read(f, entry.count == 2 ? codec.at : entry.at);
         inr_need(f, entry.count == 2 && codec.type == 'i' && length.type == 'i' && length.whole >= 0, "an entry of tens is not codec and length");
@@ -409,8 +414,9 @@ static void inr_tensors(inr_file *f, size_t at) {
     inr_must(f, !unknown, INR_UNSUPPORTED, "an unknown codec"); inr_need(f, v.count >= f->tensors, "not the tensors of the network");
     for (k = 0; k < f->tensors; k++) {
         context |= t[k].codec == 8; zstd |= t[k].codec == 2 || t[k].codec == 5;
-        right &= t[k].codec != 7 && t[k].codec < 9; elements += (double)t[k].shape[0] * (t[k].rank > 1 ? (double)t[k].shape[1] : 1); }
-    wanted[extra] = 9; extra += (size_t)context; wanted[extra] = 10; extra += (size_t)f->info.residual;
+        right &= t[k].codec != 7 && t[k].codec < 9; elements += (double)t[k].shape[0] * (t[k].rank > 1 ? (double)t[k].shape[1] : 1);
+        work += inr_coding(f, &t[k], k - 2); }
+    parameters = elements; wanted[extra] = 9; extra += (size_t)context; wanted[extra] = 10; extra += (size_t)f->info.residual;
     wanted[extra] = 7; extra += (size_t)f->valid; inr_need(f, right && v.count == f->tensors + extra, "not the tensors of the network");
     for (k = 0; k < f->info.axes; k++) nominal *= (double)f->info.size[k];
     elements += nominal * (f->valid + f->info.residual * (double)f->info.channels); for (k = 0, at = v.at; k < v.count; k++) {
@@ -419,6 +425,8 @@ static void inr_tensors(inr_file *f, size_t at) {
         if (k < grid) { t[k].part.at = f->data.at + offset; t[k].part.size = (size_t)length.whole; }
         if (k == grid) { described.at = f->data.at + offset; described.size = (size_t)length.whole; }
         offset += (size_t)length.whole; at = length.at; }
+    inr_must(f, parameters <= 33554432 + 4096 * (double)offset, INR_LIMIT, "too many parameters for so few bytes");
+    inr_must(f, work <= 1048576 + 1024 * (double)offset, INR_LIMIT, "too much coding work for so few bytes");
     inr_must(f, elements <= (double)f->limits.elements, INR_LIMIT, "too many elements"); inr_need(f, offset == f->data.size, "lengths that do not sum to DATA");
     for (k = 0; k < f->tensors; k++) {
         int dense = context && k >= 2 && k - 2 < f->dense;

@@ -17,7 +17,10 @@ export class InrError extends Error {
 }
 
 const USAGE = 2, CORRUPT = 4, UNSUPPORTED = 5, LIMIT = 6;
-export const LIMITS = { chunks: 1024, ancillary: 2 ** 24, elements: 2 ** 25, numbers: 2 ** 26 };
+export const LIMITS = {
+  chunks: 1024, ancillary: 2 ** 24, elements: 2 ** 25, numbers: 2 ** 26,
+  parameters: [2 ** 25, 2 ** 12], coding: [2 ** 20, 2 ** 10], // of any file, and more for each byte of DATA
+};
 const PIECE = 512, COLUMNS = 64; // samples for which the layers stay in the cache
 const { abs, ceil, floor, fround, imul, max, min, sqrt } = Math;
 
@@ -268,6 +271,22 @@ function readNet({ net: [id, ...values], axes, channels, windows }) {
 const STEPS = [8388608, 9147842, 9975792, 10878679, 11863283, 12937002, 14107901, 15384775];
 const step = code => STEPS[code & 7] * 2 ** ((code >> 3) - 23);
 
+// Section 1, rule 6: symbols, and 32 for each wavefront.
+const planeWork = sizes => product(sizes) + 32 + 32 * sizes.reduce((t, n) => 2 * t + n - 1, 0);
+
+function codingWork({ tens, axes, channels, residual }, net) {
+  const works = net.tensors.map(([, shape, axis], i) => {
+    const [codec] = tens[i], level = i - 2;
+    if (codec === 8) return level >= 0 && level < net.dense ? net.grid_features * planeWork(gridSizes(net, level)) : 0;
+    return codec === 3 ? product(shape) : codec === 6 ? product(shape) + (axis < 0 ? 1 : shape[axis]) : 0;
+  });
+  if (residual && tens.some(([codec, length]) => codec === 10 && length)) {
+    const [[first, ...others], rows] = planeAxes(axes.map(axis => axis.n)), last = first % rows;
+    works.push(channels.length * (floor(first / rows) * planeWork([rows, ...others]) + (last && planeWork([last, ...others]))));
+  }
+  return works.reduce((a, b) => a + b);
+}
+
 function readTensors(head, net, data, options) {
   const { tens, axes, channels, valid, residual } = head, own = net.tensors.length;
   need(tens.every(e => e.length === 2 && typeOf(e[0]) === 'int' && typeOf(e[1]) === 'int' && e[1] >= 0), 'an entry of tens is not codec and length');
@@ -277,8 +296,12 @@ function readTensors(head, net, data, options) {
   const extra = [...(contexts ? [9] : []), ...(residual ? [10] : []), ...(valid ? [7] : [])];
   need(codecs.slice(own).join() === extra.join(), 'not the tensors behind those of the network');
   const grid = axes.map(axis => axis.n), samples = product(grid);
-  const elements = net.tensors.reduce((sum, [, shape]) => sum + product(shape), samples * ((valid ? 1 : 0) + (residual ? channels.length : 0)));
-  need(elements <= options.limits.elements, 'too many elements', LIMIT);
+  const parameters = net.tensors.reduce((sum, [, shape]) => sum + product(shape), 0), stored = tens.reduce((sum, [, length]) => sum + length, 0);
+  const elements = parameters + samples * ((valid ? 1 : 0) + (residual ? channels.length : 0)), { limits } = options;
+  need(elements <= limits.elements, 'too many elements', LIMIT);
+  const within = (needed, [most, more]) => need(needed <= most + more * stored, 'too much for so few bytes', LIMIT);
+  within(parameters, limits.parameters);
+  within(codingWork(head, net), limits.coding);
   let end = 0;
   const parts = tens.map(([, length]) => data.subarray(end, end += length));
   need(end === data.length, 'lengths that do not sum to DATA');
@@ -613,13 +636,20 @@ function contextPlane(stream, { a1, a2, b, bias, h, planes }, level, column, siz
 const ready = Array(392), laplaces = number => ready[number] || (ready[number] = laplace(number));
 
 // Section 11: the integers, one per channel of every nominal sample.
-function readResidual(part, grid, channels) {
-  const n = product(grid), values = new Int32Array(n * channels);
-  if (!part.length) return values;
-  let sizes = grid.filter(size => size > 1), at = 1, from = 0;
+// The axes that a residual is coded on, and how many of the first are in a band.
+function planeAxes(grid) {
+  const n = product(grid);
+  let sizes = grid.filter(size => size > 1);
   if (sizes.length < 2) sizes = [floor(sqrt(n)), ceil(n / floor(sqrt(n)))];
   if (sizes.length === 4) sizes = [sizes[0] * sizes[1], sizes[2], sizes[3]];
-  const low = part[0], row = product(sizes.slice(1)), rows = max(1, floor(2 ** 22 / row));
+  return [sizes, max(1, floor(2 ** 22 / product(sizes.slice(1))))];
+}
+
+function readResidual(part, grid, channels) {
+  const values = new Int32Array(product(grid) * channels);
+  if (!part.length) return values;
+  const [sizes, rows] = planeAxes(grid), low = part[0];
+  let at = 1, from = 0;
   need(low <= 16, 'too many low bits');
   const sized = () => {
     const [length, begin] = leb128(part, at);
