@@ -1,6 +1,6 @@
 """Hold a decoder to the files of this folder: valid ones by values, faulty ones by the class of the error.
 
-    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME]
+    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME] [--without zstd,windows]
 
 The command line that a decoder must have, and what the files say, is in README.md. Prints a row per case and ends with 1 if any failed.
 """
@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
@@ -20,9 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import minidecoder
+
 CORPUS = Path(__file__).resolve().parent
 EXIT_CODES = {"corrupt": 4, "unsupported": 5, "limit": 6}
 SECONDS = 300  # for one answer of a decoder
+FEATURES = ("zstd", "windows", "residual", "missing", "nfc", *minidecoder.KINDS)  # what a decoder may be without
 Decoder = Callable[[list[str]], tuple[int, str]]  # arguments -> exit code and stderr
 Query = dict[str, Any]
 
@@ -196,13 +200,47 @@ def results(corpus: Path, decode: Decoder, only: str = "") -> Iterator[tuple[str
                 yield f"faulty/{name}", check_faulty(corpus / "faulty" / f"{name}.inr", error_class, decode, scratch)
 
 
-def run(corpus: Path, decode: Decoder, only: str = "") -> int:
-    """Print a row per case. 0 if there are cases and all passed, else 1."""
-    passed = failed = 0
+def needs(file: Path) -> set[str]:
+    """Those of FEATURES that a file asks of a decoder, as far as its HEAD can be read."""
+    data = file.read_bytes()
+    try:
+        head, _ = minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)
+        codecs = {entry[0] for entry in head["tens"]}
+        found = {"zstd": bool(codecs & {2, 5, 7}), "windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
+        found |= {"missing": "valid" in head["out"], head["kind"]: True}
+        return {name for name, there in found.items() if there}
+    except minidecoder.InrError as error:
+        return {"nfc"} if "NFC" in str(error) else set()
+    except (LookupError, TypeError):
+        return set()
+
+
+def lacking(file: Path, problems: list[str], without: frozenset[str]) -> set[str]:
+    """What a decoder is without and a file needs, if refusing it as unsupported is all that is wrong with the answers."""
+    refused = [re.search(r"(exit code|got) 5: ", problem) for problem in problems]
+    return needs(file) & without if refused and all(refused) else set()
+
+
+def judged(
+    corpus: Path, decode: Decoder, only: str = "", without: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, list[str], set[str]]]:
+    """Name of every case, what is wrong with it, and for the lack of what it is skipped."""
     for name, problems in results(corpus, decode, only):
+        file = corpus / f"{name}.inr" if name.startswith("faulty/") else corpus / name / "input.inr"
+        yield name, problems, lacking(file, problems, without)
+
+
+def run(corpus: Path, decode: Decoder, only: str = "", without: frozenset[str] = frozenset()) -> int:
+    """Print a row per case. 0 if there are cases and all but the skipped ones passed, else 1."""
+    passed = failed = skipped = 0
+    for name, problems, missing in judged(corpus, decode, only, without):
+        if missing:
+            print(f"skip {name}: without {', '.join(sorted(missing))}")
+            skipped += 1
+            continue
         print(f"{'FAIL' if problems else 'ok  '} {name}" + "".join(f"\n     {problem}" for problem in problems))
         passed, failed = passed + (not problems), failed + bool(problems)
-    print(f"{passed} passed, {failed} failed")
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if without else ""))
     return 0 if passed and not failed else 1
 
 
@@ -211,8 +249,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--decoder", required=True, help="a command; the arguments of README.md are appended")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="a folder with valid/ and faulty/")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--without", default="", help=f"what the decoder refuses as unsupported, of {', '.join(FEATURES)}; such cases count apart"
+    )
     options = parser.parse_args(arguments)
-    return run(options.corpus, command(options.decoder), options.only)
+    without = frozenset(options.without.split(",")) - {""}
+    if without - {*FEATURES}:
+        parser.error(f"--without: expected some of {', '.join(FEATURES)}, got {options.without}")
+    return run(options.corpus, command(options.decoder), options.only, without)
 
 
 if __name__ == "__main__":
