@@ -207,7 +207,7 @@ def encode(
         function = make_file(head, plan, fitted, behind, (), 0, ())
         behind = [residual_entry(function, signal, limited, seed=seed), *behind]
         head = with_residual(head, limited)
-    # Of the largest tensors first, then of the next ones.
+    # Steps of the largest tensors are changed first.
     by_size = [p.name for p in sorted(plan.network.params(plan.config), key=lambda p: -p.size) if p.trainable]
 
     def packed(coarser: int) -> bytes:

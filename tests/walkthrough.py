@@ -15,17 +15,18 @@ SPAN = re.compile(r"^\| `([0-9a-f]{4})` \| `((?:[0-9a-f]{2} ?)+)` \| ", re.MULTI
 
 def dumped(document: str) -> bytes:
     """The bytes of the hex dump."""
-    found = b""
-    for offset, line in DUMP.findall(document):
-        assert int(offset, 16) == len(found), offset
-        found += bytes.fromhex(line)
-    return found
+    return _joined(DUMP, document)
 
 
 def explained(document: str) -> bytes:
-    """The bytes of the rows that explain some, in their order and without holes."""
+    """The bytes of the rows that explain some."""
+    return _joined(SPAN, document)
+
+
+def _joined(lines: re.Pattern[str], document: str) -> bytes:
+    """The bytes of all lines of a kind, which follow one another without holes."""
     found = b""
-    for offset, line in SPAN.findall(document):
+    for offset, line in lines.findall(document):
         assert int(offset, 16) == len(found), offset
         found += bytes.fromhex(line)
     return found

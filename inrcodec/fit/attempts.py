@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Resting:
+class StageStart:
     """What a stage began with; of the stage of rounding also steps, scales, and the weights of what says the size of rounded values."""
 
     step: int
@@ -30,14 +30,14 @@ class Resting:
     correction: float | None
 
 
-def rest(state: State) -> Resting:
+def stage_start(state: State) -> StageStart:
     scales = None if state.log_step is None or state.log_scale is None else (state.log_step.clone(), state.log_scale.clone())
     contexts = state.rounded_contexts
     weights = None if contexts is None else {name: weight.detach().clone() for name, weight in contexts.weights.items()}
-    return Resting(state.step, state.values.clone(), scales, state.contexts, weights, state.pull, state.correction)
+    return StageStart(state.step, state.values.clone(), scales, state.contexts, weights, state.pull, state.correction)
 
 
-def again(state: State, target: Target, before_rate: Resting | None, before_rounding: Resting | None) -> bool:
+def try_again(state: State, target: Target, before_rate: StageStart | None, before_rounding: StageStart | None) -> bool:
     """Go back to where a stage began if what is wanted was not reached; False if it was, or there were attempts enough.
 
     A PSNR that was not reached is one that the rate has done damage to: all of it comes again, with more caution. For a size the
@@ -62,17 +62,17 @@ def again(state: State, target: Target, before_rate: Resting | None, before_roun
     return False
 
 
-def _go_back(state: State, resting: Resting) -> None:
-    state.step, state.pull, state.correction = resting.step, resting.pull, resting.correction
-    state.values.copy_(resting.values)
-    if resting.scales is not None and state.log_step is not None and state.log_scale is not None:
-        state.log_step.copy_(resting.scales[0])
-        state.log_scale.copy_(resting.scales[1])
-    state.contexts = resting.contexts
-    if state.rounded_contexts is not None and resting.weights is not None:
+def _go_back(state: State, start: StageStart) -> None:
+    state.step, state.pull, state.correction = start.step, start.pull, start.correction
+    state.values.copy_(start.values)
+    if start.scales is not None and state.log_step is not None and state.log_scale is not None:
+        state.log_step.copy_(start.scales[0])
+        state.log_scale.copy_(start.scales[1])
+    state.contexts = start.contexts
+    if state.rounded_contexts is not None and start.weights is not None:
         with torch.no_grad():
             for name, weight in state.rounded_contexts.weights.items():
-                weight.copy_(resting.weights[name])
+                weight.copy_(start.weights[name])
     state.snapped = False
     state.compared = 0.0
     state.cycle_loss.clear()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.backends.threads import Team, team
 from inrcodec.context import ContextNet
 from inrcodec.errors import InrError, Interrupted
-from inrcodec.fit.attempts import Resting, again, rest
+from inrcodec.fit.attempts import StageStart, stage_start, try_again
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
 from inrcodec.fit.contexts import Contexts, add_context_rate, make_contexts
 from inrcodec.fit.data import Data
@@ -86,9 +86,7 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     state = new_state(plan, layout, initial, seed=options.seed, device=options.device)
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
         saved = load_checkpoint(options.checkpoint, options.checkpoint_key)
-        restore(
-            state, saved, plan.schedule.scale_learning_rate, (_contexts(layout, plan, options.seed), _contexts(layout, plan, options.seed))
-        )
+        restore(state, saved, plan.schedule.scale_learning_rate, _both_contexts(layout, plan, options.seed))
     with deferred_interrupt() as pressed, team(data.parts) as threads:
         interrupted = _run(state, layout, frozen, data, plan, options, pressed, threads)
     if interrupted:
@@ -118,27 +116,27 @@ def _run(
     variance = data.variance
     begin = time.monotonic() - state.elapsed
     reported = saved = time.monotonic()
-    before_rate: Resting | None = None
-    before_rounding: Resting | None = None
+    before_rate: StageStart | None = None
+    before_rounding: StageStart | None = None
     while True:
         fraction = progress_fraction(state, schedule.steps, options.time_limit)
         if fraction >= 1:
             # A limit of time leaves none for another try.
-            if options.time_limit is None and again(state, plan.target, before_rate, before_rounding):
+            if options.time_limit is None and try_again(state, plan.target, before_rate, before_rounding):
                 continue
             return False
         if pressed() or (options.stop is not None and options.stop()):
             return True
         if state.log_step is None and plan.target.lam > 0 and fraction >= schedule.rate_from:
             if plan.target.can_be_missed:
-                before_rate = before_rate or rest(state)
+                before_rate = before_rate or stage_start(state)
             scales = initial_scales(layout, state.values, table_step=schedule.table_step, matrix_step=schedule.matrix_step)
             state.begin_rate(*scales, schedule.scale_learning_rate)
-            state.contexts, state.rounded_contexts = (_contexts(layout, plan, options.seed) for _ in range(2))
+            state.contexts, state.rounded_contexts = _both_contexts(layout, plan, options.seed)
         rounding = state.log_step is not None and fraction >= schedule.round_from
         if rounding and not state.snapped:
             if plan.target.can_be_missed:
-                before_rounding = before_rounding or rest(state)
+                before_rounding = before_rounding or stage_start(state)
             _snap_steps(state, schedule.rounded_push)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 
@@ -353,6 +351,11 @@ def _fitted(state: State, layout: FlatLayout, frozen: dict[str, NDArray[np.float
         log_step, _ = initial_scales(layout, kept.values, table_step=schedule.table_step / 8, matrix_step=schedule.matrix_step / 8)
     steps = _steps_by_name(layout, log_step)
     return Fitted(to_arrays(layout, kept.values), steps, frozen, kept.contexts, state.lam, state.step, interrupted)
+
+
+def _both_contexts(layout: FlatLayout, plan: Plan, seed: int) -> tuple[Contexts | None, Contexts | None]:
+    """Those of noisy and those of rounded values."""
+    return _contexts(layout, plan, seed), _contexts(layout, plan, seed)
 
 
 def _contexts(layout: FlatLayout, plan: Plan, seed: int) -> Contexts | None:
