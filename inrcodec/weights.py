@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from inrcodec import context, entropy, lattice, spec
@@ -180,12 +179,11 @@ def _step_codes(steps: NDArray[Any], coarser: int) -> NDArray[np.int8]:
 
 def _pack_quantized(param: Param, codes: NDArray[np.int8], symbols: NDArray[np.int32]) -> tuple[int, bytes]:
     side = codes.tobytes()
-    plain = _plain_symbols(symbols)
+    # Not zstd: it never won by more than a few bytes, and a decoder without it is a smaller one.
     candidates = [
         (spec.RANS, side + _rans_payload(param, symbols)),
         (spec.RANS_SHARED, _shared_payload(codes, symbols)),
-        (spec.ZSTD_INT, side + plain[:1] + zstandard.ZstdCompressor(level=19).compress(plain[1:])),
-        (spec.RAW_INT, side + plain),
+        (spec.RAW_INT, side + _plain_symbols(symbols)),
     ]
     return min((c for c in candidates if c[0] == spec.RAW_INT or affordable(tensor_work(param, c[0], None), len(c[1]))), key=_size)
 
