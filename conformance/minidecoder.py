@@ -1,6 +1,6 @@
 """A decoder of .inr files in one file, written from the text of the format, formats/inr-0.1.md, whose sections it follows and names.
 
-It needs Python 3.11 and NumPy, for codecs 2, 5 and 7 also zstd: Python 3.14, or the module zstandard or backports.zstd. Copy it into any
+It needs Python 3.11 and NumPy, for missing samples also zstd: Python 3.14, or the module zstandard or backports.zstd. Copy it into any
 program. It is made to be read, and to be safe with any bytes; not to be fast.
 
     file = minidecoder.open(data)                          # bytes; InrError.code: 4 corrupt, 5 unsupported, 6 a limit exceeded
@@ -189,7 +189,7 @@ def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Ar
     """Section 3: the parameters by name; None, or which nominal samples are there (n, ...); None, or the residual (n, ..., channel)."""
     need(all([*map(type, entry)] == [int, int] and entry[1] >= 0 for entry in head["tens"]), "an entry of tens is not codec and length")
     codecs, lengths, specs = [entry[0] for entry in head["tens"]], [entry[1] for entry in head["tens"]], net["tensors"]
-    need(all(0 <= codec <= 10 for codec in codecs), f"an unknown codec in {codecs}", UNSUPPORTED)
+    need({*codecs} <= {0, 1, 3, 4, 6, 7, 8, 9, 10}, f"an unknown codec in {codecs}", UNSUPPORTED)
     own, extra, masked, corrected = codecs[: len(specs)], codecs[len(specs) :], *(key in head["out"] for key in ("valid", "residual"))
     need(len(own) == len(specs) and not {7, 9, 10} & {*own}, "not the tensors of the network")
     need(extra == [9] * (8 in own) + [10] * corrected + [7] * masked, "not the tensors behind those of the network")
@@ -219,11 +219,9 @@ def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Ar
     params, symbols = dict[str, Array](), list[Array]()
     for (name, shape, axis), codec, part in zip(specs, own, parts, strict=False):
         dense = context is not None and name in net["dense"]
-        need(
-            (codec == 4) == (name == "frequency") and (codec not in (0, 5) if dense else codec != 8), f"{name} must not have codec {codec}"
-        )
-        if codec in (0, 4, 5):
-            params[name] = lattice(part, *shape) if codec == 4 else floats(part if codec == 0 else zstd(part, 4 * math.prod(shape)), shape)
+        need((codec == 4) == (name == "frequency") and (codec != 0 if dense else codec != 8), f"{name} must not have codec {codec}")
+        if codec in (0, 4):
+            params[name] = lattice(part, *shape) if codec == 4 else floats(part, shape)
             continue
         along = [-1 if k == axis else 1 for k in range(len(shape))]
         steps, found = context_symbols(part, context, net, symbols) if codec == 8 and context else plain_symbols(codec, part, shape, along)
@@ -243,14 +241,14 @@ def plane_axes(grid: tuple[int, ...]) -> list[int]:
 
 
 def floats(raw: bytes, shape: tuple[int, ...]) -> Array:
-    """Codecs 0 and 5."""
+    """Codec 0."""
     need(len(raw) == 4 * math.prod(shape), "too few or too many values")
     need(np.isfinite(np.frombuffer(raw, "<f4")).all(), "a value that is not finite")
     return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)
 
 
 def plain_symbols(codec: int, part: bytes, shape: tuple[int, ...], along: list[int]) -> tuple[Array, Array]:
-    """Codecs 1, 2, 3 and 6: the step codes (g,) and the symbols (n,); `along` is the shape in which step codes go with the elements."""
+    """Codecs 1, 3 and 6: the step codes (g,) and the symbols (n,); `along` is the shape in which step codes go with the elements."""
     n, g = math.prod(shape), shape[along.index(-1)] if -1 in along else 1
     need(len(part) > (5 if codec == 6 else 3 * g if codec == 3 else g), "a payload ends early")
     if codec == 6:
@@ -263,9 +261,8 @@ def plain_symbols(codec: int, part: bytes, shape: tuple[int, ...], along: list[i
         groups = np.broadcast_to(np.arange(g).reshape(along), shape).ravel()
         return steps, read_stream(rest[2 * g :], lambda i: model(*rest[2 * i : 2 * i + 2]), groups)
     need(rest[0] in (1, 2, 4), "a width other than 1, 2 and 4 bytes")
-    raw = rest[1:] if codec == 1 else zstd(rest[1:], n * rest[0])
-    need(len(raw) == n * rest[0], "too few or too many symbols")
-    return steps, np.frombuffer(raw, f"<i{rest[0]}").astype(int)
+    need(len(rest) - 1 == n * rest[0], "too few or too many symbols")
+    return steps, np.frombuffer(rest[1:], f"<i{rest[0]}").astype(int)
 
 
 def mask(part: bytes, shape: tuple[int, ...]) -> Array:

@@ -18,7 +18,7 @@ VALID = {path.parent.name: path for path in sorted(ROOT.glob("conformance/valid/
 FAULTY = {path.stem: path for path in sorted(ROOT.glob("conformance/faulty/container-*.inr"))}
 # Where a stream is in a payload: its id, bytes before it, and bytes per group before it.
 STREAMS = {"rans": ("symbols", 0, 3), "rans_shared": ("numbers", 5, 0), "context": ("symbols", 0, 1), "context_net": ("weights", 3, 0)}
-GROUPED = {"raw_int": "num_groups", "zstd_int": "num_groups", "rans": "num_groups", "context": "num_features"}
+GROUPED = {"raw_int": "num_groups", "rans": "num_groups", "context": "num_features"}
 
 
 def test_it_is_well_formed() -> None:

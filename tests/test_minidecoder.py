@@ -127,7 +127,7 @@ def test_without_zstd_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
     for name in ("compression.zstd", "backports.zstd", "zstandard"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(minidecoder.InrError, match="needs zstd") as caught:
-        minidecoder.open(FILES["siren"])
+        minidecoder.open(FILES["missing"])
     assert caught.value.code == 9
     assert minidecoder.open(FILES["windows"]).decode().shape == (12, 1)
 
