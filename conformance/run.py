@@ -1,6 +1,6 @@
 """Hold a decoder to the files of this folder: valid ones by values, faulty ones by the class of the error.
 
-    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME] [--without missing,windows]
+    python -m conformance.run --decoder 'python -m conformance.adapter' [--corpus FOLDER] [--only NAME] [--without missing,windows]
 
 The command line that a decoder must have, and what the files say, is in README.md. Prints a row per case and ends with 1 if any failed.
 """

@@ -1,4 +1,4 @@
-/* A decoder of .inr files in one header: C99 or C++, libc and libm alone. Written from formats/inr-0.1.md, whose sections it names.
+/* A decoder of .inr files in one header: C99 or C++, libc and libm alone. Written from formats/inr-1.0.md, whose sections it names.
    One file of a program says INR_IMPLEMENTATION:
 
        #define INR_IMPLEMENTATION

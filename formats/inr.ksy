@@ -1,4 +1,4 @@
-# The container of .inr files and the payloads of their tensors, as far as they can be cut without the network: formats/inr-0.1.md is the format.
+# The container of .inr files and the payloads of their tensors, as far as they can be cut without the network: formats/inr-1.0.md is the format.
 # The map of HEAD is msgpack (its schema: head.schema.json) and says where a tensor begins in the joined payloads of DATA. The types named
 # after codecs are for these pieces; their parameter is the number of groups g of section 3, of codec context the number of features F.
 meta:
@@ -8,7 +8,7 @@ meta:
   ks-version: 0.9
   endian: le
   bit-endian: be
-doc-ref: formats/inr-0.1.md
+doc-ref: formats/inr-1.0.md
 seq:
   - id: signature
     contents: [0x89, 0x49, 0x4e, 0x52, 0x0d, 0x0a, 0x1a, 0x0a]

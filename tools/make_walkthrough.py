@@ -36,7 +36,7 @@ def introduction(found: Facts) -> str:
     lines = [f"{i:08x}  {hexed(data[i : i + 16]):<47}  |{printable(data[i : i + 16])}|" for i in range(0, len(data), 16)]
     return f"""# A file, byte by byte
 
-This is an appendix of [the format](inr-0.1.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
+This is an appendix of [the format](inr-1.0.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
 apart: a picture of {" x ".join(map(str, found["sizes"]))} samples as the function of {found["neurons"]} neurons, {len(data)} bytes. The
 text is made by `python -m tools.make_walkthrough`; every number in it is computed a second time by the tests. Offsets, bytes and checksums
 are hexadecimal, all other numbers decimal.

@@ -1,4 +1,4 @@
-// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-0.1.md says what they hold, and its sections are named here.
+// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-1.0.md says what they hold, and its sections are named here.
 //
 //   import { parse } from './inr.js';
 //   const f = parse(bytes);                      // InrError.code: 4 corrupt, 5 unsupported, 6 a limit exceeded, 2 wrong arguments
