@@ -34,6 +34,7 @@ CHUNKS = {  # letters and what the payload is
     HEAD: f"u8 major = {MAJOR}, u8 minor, then one map (section 2) of canonical msgpack; at most 1 MiB",
     DATA: "the tensors' payloads one after the other in the order of `HEAD.tens`, cut into chunks anywhere",
     DONE: "empty",
+    b"TILE": "reserved: tiles (section 13)",
     ICC: "ICC profile, one zstd frame",
     EXIF: "EXIF from its TIFF header on; its orientation is 1, readers MUST ignore it",
     XMP: "XMP packet",

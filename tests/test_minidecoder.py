@@ -55,6 +55,17 @@ def test_examples_of_the_text() -> None:
     assert minidecoder.laplace(8 * 16 + 7)[0][:12] == [5740, 4570, 2158, 1681, 794, 619, 292, 227, 108, 84, 39, 31]
 
 
+@pytest.mark.parametrize(("entries", "rows", "feature"), [(256, (73, 74, 89, 90), 75.5625), (100, (61, 62, 24, 27), 57.078125)])
+def test_the_worked_numbers_of_a_grid(entries: int, rows: tuple[int, ...], feature: float) -> None:
+    weights = 0.3828125, 0.4921875, 0.0546875, 0.0703125
+    net = {"levels": [{"scale": 14.5, "resolution": 16, "entries": entries, "taps": 2}], "stretch": [1.0, 1.0]}
+    table = np.arange(entries, dtype=float)[:, None]
+    found = minidecoder.grid_features(net, {"grid.0": table}, np.array([[-0.5, 0.25]]))
+    assert found.item() == feature == sum(w * row for w, row in zip(weights, rows, strict=True))
+    text = " ".join((PATH.parents[1] / "formats" / "inr-1.0.md").read_text().split())
+    assert str(feature) in text and ", ".join(map(str, weights)) in text and ", ".join(map(str, rows[1:])) in text
+
+
 def test_the_shares_of_all_laplace_models() -> None:
     text = (PATH.parents[1] / "formats" / "inr-1.0.md").read_text()
     listed = [int(word) for word in text[text.index("      2270549") :].split("```")[0].split()]
