@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-signals bench-rd fuzz format clean
+.PHONY: help demo test test-slow check targets bench bench-signals bench-rd fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+targets: $(VENV)/.ready  ## encode the signals of conformance/targets/, decode them by every engine, judge PSNR and IoU (minutes)
+	$(BIN)/python -m conformance.targets
 
 bench: $(VENV)/.ready  ## measure encode, decode and step cost into tools/results/ (about an hour; DATA=folder of div2k/ and kodak/)
 	$(BIN)/python -m tools.bench_encode

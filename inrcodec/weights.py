@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec import context, entropy, lattice, spec
-from inrcodec.container import Container, decompress
+from inrcodec.container import Container
 from inrcodec.context import ContextNet
 from inrcodec.errors import CorruptFile, UnsupportedFile
 from inrcodec.limits import DEFAULT_LIMITS, Limits
@@ -179,7 +179,6 @@ def _step_codes(steps: NDArray[Any], coarser: int) -> NDArray[np.int8]:
 
 def _pack_quantized(param: Param, codes: NDArray[np.int8], symbols: NDArray[np.int32]) -> tuple[int, bytes]:
     side = codes.tobytes()
-    # Not zstd: it never won by more than a few bytes, and a decoder without it is a smaller one.
     candidates = [
         (spec.RANS, side + _rans_payload(param, symbols)),
         (spec.RANS_SHARED, _shared_payload(codes, symbols)),
@@ -247,10 +246,9 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextRe
         raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
         return _frequencies(param, payload, config)
-    if codec in (spec.RAW_F32, spec.ZSTD_F32):
-        raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size, exact=True)
-        _expect(param, "bytes", 4 * size, len(raw))
-        values = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(param.shape)
+    if codec == spec.RAW_F32:
+        _expect(param, "bytes", 4 * size, len(payload))
+        values = np.frombuffer(payload, dtype="<f4").astype(np.float32).reshape(param.shape)
         if not np.isfinite(values).all():
             raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
         if contexts is not None and param.name in contexts.tables:
@@ -283,14 +281,13 @@ def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int3
             raise CorruptFile(f"{param.name}: expected {groups} symbol models, got {len(payload)} bytes")
         models = [(payload[2 * i], payload[2 * i + 1]) for i in range(groups)]
         return entropy.decode(payload[2 * groups :], _group_ids(param), models)
-    if codec not in (spec.RAW_INT, spec.ZSTD_INT):
+    if codec != spec.RAW_INT:
         raise CorruptFile(f"{param.name}: codec: expected one for parameters, got {spec.CODEC_NAMES[codec]}")
     width = payload[0] if payload else 0
     if width not in WIDTHS:
         raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")
-    raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size, exact=True)
-    _expect(param, "bytes of symbols", width * param.size, len(raw))
-    symbols: NDArray[np.int32] = np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
+    _expect(param, "bytes of symbols", width * param.size, len(payload) - 1)
+    symbols: NDArray[np.int32] = np.frombuffer(payload[1:], dtype=WIDTHS[width]).astype(np.int32)
     return symbols
 
 

@@ -21,7 +21,7 @@ NODE = shutil.which("node")
 WEB = Path(__file__).resolve().parents[1] / "web"
 MODULE, ADAPTER = WEB / "inr.js", WEB / "adapter.mjs"
 CASES = run.CORPUS / "valid"
-ZSTD = frozenset({"zstd"})
+MISSING = frozenset({"missing"})
 MINIFIED = 31_000  # bytes by esbuild or terser
 IN_PYTHON = (
     "import sys, zstandard; sys.stdout.buffer.write(zstandard.ZstdDecompressor().decompressobj().decompress(sys.stdin.buffer.read()))"
@@ -71,31 +71,31 @@ def test_the_corpus_passes_with_a_function_for_zstd(adapter: run.Decoder) -> Non
 
 
 def test_without_zstd_the_rest_passes(adapter: run.Decoder) -> None:
-    found = list(run.judged(run.CORPUS, adapter, without=ZSTD))
+    found = list(run.judged(run.CORPUS, adapter, without=MISSING))
     assert {case: problems for case, problems, missing in found if problems and not missing} == {}
     skipped = {case for case, _, missing in found if missing}
-    assert 0 < len(skipped) < 60
-    assert {"valid/sasnet.2-rgb", "valid/residual-lossless", "valid/audio-windows", "faulty/codec-zstd-cut"}.isdisjoint(skipped)
-    assert {"valid/sasnet.2-context", "faulty/codec-zstd-bomb"} <= skipped
+    assert 0 < len(skipped) < 20
+    assert {"valid/sasnet.2-context", "valid/residual-lossless", "valid/audio-windows", "faulty/mask-cut"}.isdisjoint(skipped)
+    assert {"valid/volume-missing", "faulty/mask-bomb"} <= skipped
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-si"]
+    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-mi"]
     assert run.main(arguments) == 1
     assert run.main(["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-sa"]) == 0
     capsys.readouterr()
-    assert run.main([*arguments, "--without", "zstd"]) == 1  # none passed
-    assert capsys.readouterr().out == "skip valid/small-siren: without zstd\n0 passed, 0 failed, 1 skipped\n"
+    assert run.main([*arguments, "--without", "missing"]) == 1  # none passed
+    assert capsys.readouterr().out == "skip valid/small-missing: without missing\n0 passed, 0 failed, 1 skipped\n"
 
 
 def test_other_refusals_are_not_skipped() -> None:
     def answers(code: int, name: str) -> tuple[bool, set[str]]:
         """Whether a case fails, and for the lack of what it is skipped, if every answer is an exit code."""
-        [(_, problems, missing)] = run.judged(run.CORPUS, lambda _: (code, "error: zstd"), name, ZSTD)
+        [(_, problems, missing)] = run.judged(run.CORPUS, lambda _: (code, "error: zstd"), name, MISSING)
         return bool(problems), missing
 
-    assert answers(5, "valid/small-siren") == (True, {"zstd"})
-    assert answers(4, "valid/small-siren") == (True, set())
+    assert answers(5, "valid/small-missing") == (True, {"missing"})
+    assert answers(4, "valid/small-missing") == (True, set())
     assert answers(5, "valid/small-sasnet") == (True, set())
     assert answers(5, "faulty/tensors-codec-unknown") == (False, set())
 

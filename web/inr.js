@@ -1,4 +1,4 @@
-// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-0.1.md says what they hold, and its sections are named here.
+// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-1.0.md says what they hold, and its sections are named here.
 //
 //   import { parse } from './inr.js';
 //   const f = parse(bytes);                      // InrError.code: 4 corrupt, 5 unsupported, 6 a limit exceeded, 2 wrong arguments
@@ -291,7 +291,7 @@ function readTensors(head, net, data, options) {
   const { tens, axes, channels, valid, residual } = head, own = net.tensors.length;
   need(tens.every(e => e.length === 2 && typeOf(e[0]) === 'int' && typeOf(e[1]) === 'int' && e[1] >= 0), 'an entry of tens is not codec and length');
   const codecs = tens.map(([codec]) => codec), used = codecs.slice(0, own), contexts = used.includes(8);
-  need(codecs.every(codec => codec >= 0 && codec <= 10), 'an unknown codec', UNSUPPORTED);
+  need(codecs.every(codec => [0, 1, 3, 4, 6, 7, 8, 9, 10].includes(codec)), 'an unknown codec', UNSUPPORTED);
   need(used.length === own && !used.some(codec => [7, 9, 10].includes(codec)), 'not the tensors of the network');
   const extra = [...(contexts ? [9] : []), ...(residual ? [10] : []), ...(valid ? [7] : [])];
   need(codecs.slice(own).join() === extra.join(), 'not the tensors behind those of the network');
@@ -310,13 +310,13 @@ function readTensors(head, net, data, options) {
   const params = {}, planes = [];
   net.tensors.forEach(([name, shape, axis], i) => {
     const codec = codecs[i], part = parts[i], n = product(shape), level = i - 2, dense = contexts && level >= 0 && level < net.dense;
-    need((codec === 4) === (name === 'frequency') && (dense ? codec !== 0 && codec !== 5 : codec !== 8), `${name} must not have codec ${codec}`);
+    need((codec === 4) === (name === 'frequency') && (dense ? codec !== 0 : codec !== 8), `${name} must not have codec ${codec}`);
     let values;
     if (codec === 4) values = lattice(part, ...shape, net.band);
-    else if (codec === 0 || codec === 5) values = floats(codec ? unzstd(part, 4 * n, options) : part, n);
+    else if (codec === 0) values = floats(part, n);
     else {
       const g = axis < 0 ? 1 : shape[axis], inner = axis < 0 ? n : product(shape.slice(axis + 1));
-      const [steps, symbols] = codec === 8 ? contextSymbols(part, context, net, level, planes) : plainSymbols(codec, part, n, g, inner, options);
+      const [steps, symbols] = codec === 8 ? contextSymbols(part, context, net, level, planes) : plainSymbols(codec, part, n, g, inner);
       if (dense) planes[level] = codec === 8 ? symbols : padded(symbols, net, level);
       values = dequantize(codec === 8 ? unpadded(symbols, net, level) : symbols, steps, inner);
     }
@@ -341,7 +341,7 @@ function floats(raw, n) {
   return values;
 }
 
-function plainSymbols(codec, part, n, g, inner, options) {
+function plainSymbols(codec, part, n, g, inner) {
   need(part.length > (codec === 6 ? 5 : codec === 3 ? 3 * g : g), 'a payload ends early');
   const signed = new Int8Array(part.buffer, part.byteOffset, part.length);
   if (codec === 6) {
@@ -364,9 +364,8 @@ function plainSymbols(codec, part, n, g, inner, options) {
   }
   const width = part[g], rest = part.subarray(g + 1);
   need([1, 2, 4].includes(width), 'a width other than 1, 2 and 4 bytes');
-  const raw = codec === 1 ? rest : unzstd(rest, n * width, options);
-  need(raw.length === n * width, 'too few or too many symbols');
-  const view = viewOf(raw), get = `getInt${8 * width}`;
+  need(rest.length === n * width, 'too few or too many symbols');
+  const view = viewOf(rest), get = `getInt${8 * width}`;
   return [steps, Int32Array.from({ length: n }, (_, i) => view[get](i * width, true))];
 }
 
@@ -385,7 +384,7 @@ function unzstd(frame, size, { zstd }) {
     need(at <= frame.length && (block & 6) !== 6, 'a damaged zstd frame');
   }
   need(at + (flags & 4) === frame.length, 'not one whole zstd frame');
-  need(zstd, 'unsupported here: a tensor of zstd; give parse a function zstd(frame, size)', UNSUPPORTED);
+  need(zstd, 'unsupported here: missing samples; give parse a function zstd(frame, size)', UNSUPPORTED);
   let content;
   try {
     content = zstd(frame, size);

@@ -36,7 +36,7 @@ class Level:
     taps: int = 2  # 2: linear interpolation; 4: cubic
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0 and float(np.float32(self.scale)) == self.scale):
+        if not (0 < self.scale <= float(np.finfo(np.float32).max) and float(np.float32(self.scale)) == self.scale):
             raise ValueError(f"level scale: expected a positive float32, got {self.scale}")
         if not 1 <= self.resolution <= MAX_RESOLUTION:
             raise ValueError(f"level resolution: expected 1..{MAX_RESOLUTION}, got {self.resolution}")
