@@ -77,7 +77,7 @@ def make_plan(request: Request) -> Plan:
     config = _config(request, samples if windows is None else windows.length)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
     # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
-    lam = lam_of_quality(quality, SMALL_IMAGE_LAM if _small_picture(request) and not request.bounded else USUAL_LAM)
+    lam = lam_of_quality(quality, SMALL_IMAGE_LAM if _small_picture(request) else USUAL_LAM)
     if request.spectrum is not None:
         # Silence is worth no bits at all.
         variance = request.spectrum.variance
@@ -193,7 +193,7 @@ def _schedule(request: Request, samples: int) -> Schedule:
             context_features=16 if contexts else 0,
             size_margin=0.97 if contexts else 0.95,
             rounded_push=-0.3 if contexts else 0.4,
-            between=0.5 if small else 0.25 if _between(request) else 0.0,
+            between=0.5 if small else 0.0,
         )
     else:
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
@@ -229,13 +229,10 @@ def _config(request: Request, samples: int) -> Any:
     return override(config, request.settings)
 
 
-def _between(request: Request) -> bool:
-    """Whether a fit looks at what lies between the samples."""
-    return request.kind == "image" and request.arch == "sasnet.2" and len(request.shape) == 2
-
-
 def _small_picture(request: Request) -> bool:
-    return _between(request) and math.prod(request.shape) <= SMALL_IMAGE
+    """Whether what lies between the samples counts as much as they do. Beside a residual they are all that counts."""
+    wanted = request.kind == "image" and request.arch == "sasnet.2" and not request.bounded
+    return wanted and math.prod(request.shape) <= SMALL_IMAGE
 
 
 def _width(arch: str, samples: int) -> int:
