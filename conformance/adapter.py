@@ -1,6 +1,6 @@
 """The engines of inrcodec behind the command line of README.md.
 
-python -m conformance.adapter --backend numpy|torch FILE -o OUT [--parameters | --samples | --points POINTS | --size M,M --region A:B,A:B]
+python -m conformance.adapter --backend numpy|torch|onnx FILE -o OUT [--parameters | --samples | --points POINTS | --size M,M --region A:B,A:B]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from inrcodec.errors import InrError
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--backend", choices=("numpy", "torch"), default="numpy")
+    parser.add_argument("--backend", "--engine", dest="backend", choices=("numpy", "torch", "onnx"), default="numpy")
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", dest="out", type=Path, required=True)
     for name in ("--parameters", "--samples"):

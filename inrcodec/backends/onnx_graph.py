@@ -177,3 +177,15 @@ def reduced(angle: Value) -> Value:
 
 def as_column(values: NDArray[Any]) -> NDArray[Any]:
     return np.reshape(values, (-1, 1))
+
+
+def signature(model: bytes) -> tuple[list[tuple[str, np.dtype[Any], list[int]]], ...]:
+    """Inputs and outputs of a serialized model: name, type and shape with -1 for what is open."""
+    graph = onnx.load_model_from_string(model).graph
+    return tuple([_described(tensor) for tensor in tensors] for tensors in (graph.input, graph.output))
+
+
+def _described(tensor: onnx.ValueInfoProto) -> tuple[str, np.dtype[Any], list[int]]:
+    kind = tensor.type.tensor_type
+    sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim]
+    return tensor.name, helper.tensor_dtype_to_np_dtype(kind.elem_type), sizes

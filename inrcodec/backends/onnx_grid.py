@@ -6,6 +6,7 @@ that the domain touches (`expanded_rows`), and coordinates beyond the borders co
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -52,31 +53,42 @@ def check_expanded(levels: tuple[Level, ...], stretch: tuple[float, ...], bounds
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where coordinates (n,) of one axis lie in a level: lower vertices, integers or in a block floats, and weights (n,) per tap."""
+    """Where coordinates (n,) of one axis lie in a level: vertices and their weights (taps, n). In a block vertices are floats; without
+    one, `ends` are the lowest vertex and the one after the highest.
+    """
 
-    lower: Value
-    weights: list[Value]
+    vertices: Value
+    weights: Value
+    ends: tuple[Value, Value] | None
 
 
 def places(axis: Value, levels: tuple[Level, ...], factor: float, blocks: tuple[Block, ...] | None, k: int, profile: Profile) -> list[Place]:
-    """Per level, of network coordinates along axis k of a grid that sees them times `factor`."""
-    wide = np.float64 if profile.double else np.float32
+    """Per level, of network coordinates along axis k of a grid that sees them times `factor`. Levels of equal taps share the nodes."""
+    graph, wide = axis.graph, np.float64 if profile.double else np.float32
     x = ((axis.cast(wide) * factor + 1.0) * 0.5).cast(np.float32)
-    scales = np.array([[level.scale] for level in levels])
-    position = (x.cast(wide).unsqueeze(0) * scales.astype(wide) + 0.5).cast(np.float32)
-    lower = position.floor()
-    if blocks is not None:
-        # Clip takes scalars only.
-        first = np.array([[block.start[k]] for block in blocks], dtype=np.float32)
-        last = np.array([[block.start[k] + block.size[k] - level.taps] for block, level in zip(blocks, levels, strict=True)], dtype=np.float32)
-        lower = _between(lower, first, last)
-    weight = position - lower
-    if blocks is not None:
-        weight = _between(weight, np.float32([0]), np.float32([1]))
-        lower = lower - first
-    else:
-        lower = lower.cast(np.int64)
-    return [Place(lower.at(i, 0), tap_weights(weight.at(i, 0), level.taps)) for i, level in enumerate(levels)]
+    found: dict[int, Place] = {}
+    for taps in sorted({level.taps for level in levels}):
+        chosen = [i for i, level in enumerate(levels) if level.taps == taps]
+        scales = np.array([[levels[i].scale] for i in chosen], dtype=wide)
+        position = (x.cast(wide).unsqueeze(0) * scales + 0.5).cast(np.float32)
+        lower = position.floor()
+        if blocks is not None:
+            first = np.array([[blocks[i].start[k]] for i in chosen], dtype=np.float32)
+            size = np.array([[blocks[i].size[k]] for i in chosen], dtype=np.float32)
+            lower = _between(lower, first, first + size - np.float32(taps))
+            weight = _between(position - lower, np.float32([0]), np.float32([1]))
+            lower = lower - first
+        else:
+            weight, lower = position - lower, lower.cast(np.int64)
+        weights = graph.concat([w.unsqueeze(0) for w in tap_weights(weight, taps)], 0)  # (taps, l, n)
+        number = np.arange(taps).astype(lower.dtype).reshape(-1, 1, 1)
+        every = lower.unsqueeze(0) + number
+        lowest = graph.apply("ReduceMin", lower, graph.integers(1)) if blocks is None else None
+        highest = graph.apply("ReduceMax", lower, graph.integers(1)) + taps if blocks is None else None
+        for row, i in enumerate(chosen):
+            ends = None if lowest is None or highest is None else (lowest.at(row, 0).reshape(), highest.at(row, 0).reshape())
+            found[i] = Place(every.at(row, 1), weights.at(row, 1), ends)
+    return [found[i] for i in range(len(levels))]
 
 
 def _between(value: Value, low: NDArray[Any], high: NDArray[Any]) -> Value:
@@ -87,21 +99,15 @@ def _between(value: Value, low: NDArray[Any], high: NDArray[Any]) -> Value:
 def at_points(table: Value, level: Level, axes: list[Place], block: Block | None, profile: Profile) -> Value:
     """Features (k, n) of the rows table (entries, k)."""
     graph, d = table.graph, len(axes)
-    ahead = [list(range(d))[:j] + list(range(d))[j + 1 :] for j in range(d)]
-    taps = np.arange(level.taps, dtype=np.int64).reshape(-1, 1)
-    rows: Value | Any = np.zeros((), dtype=profile.indices)
+    corners = [place.vertices.unsqueeze(*(i for i in range(d) if i != j)) if d > 1 else place.vertices for j, place in enumerate(axes)]
     if block is None:
-        corners = [(place.lower.unsqueeze(0) + taps).unsqueeze(*ahead[j]) if d > 1 else place.lower + taps for j, place in enumerate(axes)]
         rows = table_index(corners, level)  # type: ignore[arg-type]
     else:
-        for j, place in enumerate(axes):
-            along = place.lower.cast(profile.indices).unsqueeze(0) + taps.astype(profile.indices)
-            step = math.prod(block.size[j + 1 :])
-            rows = rows + (along.unsqueeze(*ahead[j]) if d > 1 else along) * step
-    found = table.take(rows).transpose(d + 1, *range(d + 1))  # (k, taps, ..., n)
+        steps = [math.prod(block.size[j + 1 :]) for j in range(d)]
+        rows = sum(corner.cast(profile.indices) * step for corner, step in zip(corners, steps, strict=True))  # type: ignore[assignment]
+    found = table.take(rows).transpose(d + 1, *range(d + 1))  # type: ignore[arg-type]  # (k, taps, ..., n)
     for j in reversed(range(d)):
-        weights = graph.concat([w.unsqueeze(0) for w in axes[j].weights], 0)
-        found = graph.apply("ReduceSum", found * weights, graph.integers(j + 1), attributes={"keepdims": 0})
+        found = graph.apply("ReduceSum", found * axes[j].weights, graph.integers(j + 1), attributes={"keepdims": 0})
     return found
 
 
@@ -109,14 +115,13 @@ def on_lattice(table: Value, level: Level, axes: list[Place], block: Block | Non
     """Features (k, n) on the lattice of these axes: the block of touched vertices, contracted axis by axis from the last on."""
     graph, d = table.graph, len(axes)
     if block is None:
-        touched = [_touched(place, level) for place in axes]
-        grid = [v.unsqueeze(*(i for i in range(d) if i != k)) if d > 1 else v for k, (v, _) in enumerate(touched)]
-        rows = table_index(grid, level)  # type: ignore[arg-type]
-        values = table.take(rows).transpose(d, *range(d))  # type: ignore[arg-type]
-        matrices = [_scattered(place, lower, v) for place, (v, lower) in zip(axes, touched, strict=True)]
+        touched = [graph.apply("Range", *_ends(place), 1) for place in axes]
+        grid = [v.unsqueeze(*(i for i in range(d) if i != k)) if d > 1 else v for k, v in enumerate(touched)]
+        values = table.take(table_index(grid, level)).transpose(d, *range(d))  # type: ignore[arg-type]
+        matrices = [_scattered(place) for place in axes]
     else:
         values = table.transpose(1, 0).reshape(0, *block.size)
-        matrices = [_compared(place, size) for place, size in zip(axes, block.size, strict=True)]
+        matrices = [_compared(place, size, level.taps) for place, size in zip(axes, block.size, strict=True)]
     values = values @ matrices[-1]
     for k in reversed(range(d - 1)):
         if k < d - 2:
@@ -125,34 +130,29 @@ def on_lattice(table: Value, level: Level, axes: list[Place], block: Block | Non
     return values.reshape(0, -1)
 
 
-def _touched(place: Place, level: Level) -> tuple[Value, Value]:
-    """Vertices (v,) from the lowest touched one to the highest, and the lower ones counted from the first of them."""
-    graph = place.lower.graph
-    start = graph.apply("ReduceMin", place.lower, attributes={"keepdims": 0})
-    stop = graph.apply("ReduceMax", place.lower, attributes={"keepdims": 0}) + level.taps
-    return graph.apply("Range", start, stop, 1), place.lower - start
+def _ends(place: Place) -> tuple[Value, Value]:
+    assert place.ends is not None
+    return place.ends
 
 
-def _scattered(place: Place, lower: Value, touched: Value) -> Value:
-    """The interpolation matrix (v, m) of integer lower vertices."""
-    graph, taps = lower.graph, len(place.weights)
-    weights = graph.concat([w.unsqueeze(0) for w in place.weights], 0)
-    rows = lower.unsqueeze(0) + np.arange(taps, dtype=np.int64).reshape(-1, 1)
-    zero = graph.apply("Expand", graph.constant(0, np.float32), graph.concat([touched.shape(), lower.shape()], 0))
-    return graph.apply("ScatterElements", zero, rows, weights, attributes={"axis": 0})
+def _scattered(place: Place) -> Value:
+    """The interpolation matrix (v, n) of the v vertices between its ends."""
+    graph, (start, stop) = place.vertices.graph, _ends(place)
+    samples = graph.apply("Shape", place.vertices, attributes={"start": 1}, dtype=np.dtype(np.int64))
+    zero = graph.apply("Expand", graph.constant(0, np.float32), graph.concat([(stop - start).reshape(1), samples], 0))
+    return graph.apply("ScatterElements", zero, place.vertices - start, place.weights, attributes={"axis": 0})
 
 
-def _compared(place: Place, size: int) -> Value:
-    """The same for lower vertices as floats, of all `size` vertices."""
-    graph = place.lower.graph
-    vertex = np.arange(size, dtype=np.float32).reshape(-1, 1)
-    total: Value | None = None
-    for tap, weight in enumerate(place.weights):
-        here = graph.apply("Equal", place.lower.unsqueeze(0), vertex - np.float32(tap), dtype=np.dtype(bool))
-        part = graph.apply("Where", here, weight.unsqueeze(0), graph.constant(0, np.float32), dtype=np.dtype(np.float32))
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+def _compared(place: Place, size: int, taps: int) -> Value:
+    """The same of all `size` vertices of a block, without scattering."""
+    graph = place.vertices.graph
+    numbers, nothing = np.arange(size, dtype=np.float32).reshape(-1, 1), graph.constant(0, np.float32)
+    parts = []
+    for tap in range(taps):
+        here = graph.apply("Equal", place.vertices.at(tap, 0).unsqueeze(0), numbers, dtype=np.dtype(bool))
+        weight = place.weights.at(tap, 0).unsqueeze(0)
+        parts.append(graph.apply("Where", here, weight, nothing, dtype=np.dtype(np.float32)))
+    return reduce(lambda a, b: a + b, parts)
 
 
 def features(

@@ -79,23 +79,15 @@ class OnnxOps:
         mask: Rows | None,
         widths: tuple[int, ...],
     ) -> Rows:
-        h, head = w.shape[0], w.shape[0] - sum(widths)
+        h = w.shape[0]
         angles = Angles(self, coords, w, b, np.asarray(weight_scale, dtype=np.float64), np.asarray(bias_scale, dtype=np.float64))
-        sizes = [size for size in (head, *widths) if size]
         if isinstance(coords, PointsOf) or coords.d == 1:
             z = angles.at_points() if isinstance(coords, PointsOf) else angles.along(0)
-            whole = self._scaled(self.cross(self._apply("Sin", z), "samples", (h, "n")), amplitude)
-            parts = self._split(whole, sizes)
+            out = self._scaled(self.cross(self._apply("Sin", z), "samples", (h, "n")), amplitude)
         else:
             left, right = self._sines_of_axes([angles.along(k) for k in range(coords.d)], h)
-            scaled = self._scaled(left, amplitude, rank=3)
-            pairs = zip(self._split(scaled, sizes), self._split(right, sizes), strict=True)
-            parts = [(a @ c).reshape(size, -1) for (a, c), size in zip(pairs, sizes, strict=True)]
-        if mask is not None:
-            masks = iter(self._split(mask.joined(), [1] * len(widths)))
-            by_part = [*([None] if head else []), *(m for m, width in zip(masks, widths, strict=True) if width)]
-            parts = [part if m is None else part * m for part, m in zip(parts, by_part, strict=True)]
-        return Rows(tuple(zip(parts, sizes, strict=True)))
+            out = (self._scaled(left, amplitude, rank=3) @ right).reshape(h, -1)
+        return Rows(((out if mask is None else out * self._spread(mask, widths, h), h),))
 
     def sine_layer(self, x: Rows, w: Parameter, b: Parameter, *, omega: Constant, amplitude: Constant, mask: Rows | None) -> Rows:
         h = w.shape[0]
@@ -126,7 +118,7 @@ class OnnxOps:
     def linear(self, x: Rows, w: Parameter, b: Parameter, *, activation: Activation = "none") -> Rows:
         h = w.shape[0]
         bias = b.load(self.second).reshape(-1, 1)
-        y = self.second.apply("Gemm", w.load(self.second), x.joined(), bias)
+        y = self._product(w, x, bias)
         if activation != "none":
             y = self._apply("Relu" if activation == "relu" else "Sigmoid", y)
         return Rows(((y, h),))
@@ -165,6 +157,26 @@ class OnnxOps:
         right = self.first.concat([pairs[-1][1].unsqueeze(1), pairs[-1][0].unsqueeze(1)], 1)
         return self.cross(left, "leading", (h, "leading", 2)), self.cross(right, "whole", (h, 2, "last"))
 
+    def _spread(self, mask: Rows, widths: tuple[int, ...], h: int) -> Value:
+        """The row of `mask` that scales each of h rows, group by group to the last; ones before the first."""
+        value, graph, head = mask.joined(), self.second, h - sum(widths)
+        row = np.concatenate([np.full(head, len(widths)), np.repeat(np.arange(len(widths)), widths)])
+        if head:
+            ones = graph.apply("Expand", graph.constant([[1]], np.float32), value.shape())
+            value = graph.concat([value, ones], 0)
+        return value.take(graph.constant(row, np.int64))
+
+    def _product(self, w: Parameter, x: Rows, bias: Value) -> Value:
+        """w x + bias; of few outputs part by part, which spares joining many rows."""
+        if len(x.parts) == 1 or 2 * w.shape[0] > x.count:
+            return self.second.apply("Gemm", w.load(self.second), x.joined(), bias)
+        whole, total, start = w.load(self.first), bias, 0
+        for value, rows in x.parts:
+            columns = self.first.apply("Slice", whole, *(self.first.integers(i) for i in (start, start + rows, 1)))
+            total = self.second.apply("Gemm", self.cross(columns, "whole", (w.shape[0], rows)), value, total)
+            start += rows
+        return total
+
     def _apply(self, op: str, value: Value) -> Value:
         return value.graph.apply(op, value)
 
@@ -172,11 +184,6 @@ class OnnxOps:
         if np.ndim(amplitude) == 0 and amplitude == 1.0:
             return value
         return value * np.asarray(amplitude, dtype=np.float32).reshape(-1, *[1] * (rank - 1))
-
-    def _split(self, value: Value, sizes: Sequence[int]) -> list[Value]:
-        if len(sizes) == 1:
-            return [value]
-        return value.graph.split("Split", len(sizes), value, value.graph.integers(*sizes), attributes={"axis": 0})
 
     def _rows(self, value: Value, start: int, stop: int) -> Value:
         graph = value.graph
