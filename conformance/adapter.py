@@ -1,6 +1,7 @@
 """The engines of inrcodec behind the command line of README.md.
 
-python -m conformance.adapter --backend numpy|torch|onnx FILE -o OUT [--parameters | --samples | --points POINTS | --size M,M --region A:B,A:B]
+python -m conformance.adapter --backend numpy|torch|onnx FILE -o OUT
+    [--parameters | --samples | --points POINTS | --size M,M --region A:B,A:B]
 """
 
 import argparse

@@ -34,6 +34,7 @@ MAX_THREADS = 8
 ERRORS_ONLY = 3  # of ONNX Runtime's levels of severity
 Array = NDArray[np.float32]
 Arrays = Mapping[str, Array]
+Inputs = Mapping[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Program:
     second: onnxruntime.InferenceSession
     crossing: Mapping[str, Cut]
 
-    def run(self, coordinates: Arrays, params: Arrays, *, last: int, n: int, piece: int) -> Array:
+    def run(self, coordinates: Inputs, params: Arrays, *, last: int, n: int, piece: int) -> Array:
         """Outputs (c, n) of a lattice whose last axis has `last` samples, or of points (1)."""
         names = [value.name for value in self.first.get_inputs()]
         inputs = {name: coordinates[name] if name in coordinates else params[name] for name in names}
@@ -202,5 +203,3 @@ def cuda_devices() -> range:
 
 def device_names() -> list[str]:
     return ["cpu", *(f"cuda:{i}" for i in cuda_devices())]
-
-

@@ -23,8 +23,8 @@ from inrcodec.weights import Stored, read_tensors
 
 SMALL = (np.int8, np.int16)
 CONVENTION = (
-    "sample i of n on an axis lies at lo + (i + 0.5) / n * (hi - lo); axes, coordinates of a point and axes of the grid are in array order, "
-    "slowest first; values are not clipped to low .. high of their channel"
+    "sample i of n on an axis lies at lo + (i + 0.5) / n * (hi - lo); axes and coordinates are in array order, slowest first; "
+    "values are not clipped to low .. high of their channel"
 )
 
 
@@ -125,7 +125,8 @@ def _numbers(y: Value, out: Outputs, profile: Profile) -> Value:
     low = np.array([channel.low for channel in out.channels])
     span = np.array([channel.high for channel in out.channels]) - low
     wide = np.float64 if profile.double else np.float32
-    return (v.cast(wide) * span.astype(wide) + low.astype(wide)).cast(np.float32)
+    numbers: Value = v.cast(wide) * span.astype(wide) + low.astype(wide)
+    return numbers.cast(np.float32)
 
 
 def metadata(described: Described, network: str, profile: str, *, grid: bool) -> Mapping[str, str]:
@@ -133,8 +134,7 @@ def metadata(described: Described, network: str, profile: str, *, grid: bool) ->
     head, space = described.head, described.space
     names = [axis.name for axis in described.axes]
     axes = [
-        {"name": name, "n": n, "lo": lo, "hi": hi}
-        for name, n, (lo, hi) in zip(names, described.grid_shape, described.bounds, strict=True)
+        {"name": name, "n": n, "lo": lo, "hi": hi} for name, n, (lo, hi) in zip(names, described.grid_shape, described.bounds, strict=True)
     ]
     channels = [{"name": c.name, "role": c.role, "low": c.low, "high": c.high} for c in described.channels]
     found = {

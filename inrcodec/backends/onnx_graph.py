@@ -181,7 +181,7 @@ def as_column(values: NDArray[Any]) -> NDArray[Any]:
 
 def signature(model: bytes) -> tuple[list[tuple[str, np.dtype[Any], list[int]]], ...]:
     """Inputs and outputs of a serialized model: name, type and shape with -1 for what is open."""
-    graph = onnx.load_model_from_string(model).graph
+    graph = onnx.ModelProto.FromString(model).graph
     return tuple([_described(tensor) for tensor in tensors] for tensors in (graph.input, graph.output))
 
 

@@ -7,7 +7,7 @@ that the domain touches (`expanded_rows`), and coordinates beyond the borders co
 import math
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,9 @@ def block_of(level: Level, stretch: tuple[float, ...], bounds: Bounds) -> Block:
 def expanded_rows(level: Level, block: Block) -> NDArray[np.int64]:
     """Table rows of a block's vertices, in C order."""
     d = len(block.size)
-    grid = [np.arange(a, a + m).reshape([-1 if i == k else 1 for i in range(d)]) for k, (a, m) in enumerate(zip(*_both(block), strict=True))]
+    grid = [
+        np.arange(a, a + m).reshape([-1 if i == k else 1 for i in range(d)]) for k, (a, m) in enumerate(zip(*_both(block), strict=True))
+    ]
     return np.ascontiguousarray(np.broadcast_to(table_index(grid, level), block.size)).reshape(-1)
 
 
@@ -62,7 +64,9 @@ class Place:
     ends: tuple[Value, Value] | None
 
 
-def places(axis: Value, levels: tuple[Level, ...], factor: float, blocks: tuple[Block, ...] | None, k: int, profile: Profile) -> list[Place]:
+def places(
+    axis: Value, levels: tuple[Level, ...], factor: float, blocks: tuple[Block, ...] | None, k: int, profile: Profile
+) -> list[Place]:
     """Per level, of network coordinates along axis k of a grid that sees them times `factor`. Levels of equal taps share the nodes."""
     graph, wide = axis.graph, np.float64 if profile.double else np.float32
     x = ((axis.cast(wide) * factor + 1.0) * 0.5).cast(np.float32)
@@ -74,10 +78,11 @@ def places(axis: Value, levels: tuple[Level, ...], factor: float, blocks: tuple[
         lower = position.floor()
         if blocks is not None:
             first = np.array([[blocks[i].start[k]] for i in chosen], dtype=np.float32)
-            size = np.array([[blocks[i].size[k]] for i in chosen], dtype=np.float32)
-            lower = _between(lower, first, first + size - np.float32(taps))
-            weight = _between(position - lower, np.float32([0]), np.float32([1]))
-            lower = lower - first
+            last = np.array([[blocks[i].size[k] - taps] for i in chosen], dtype=np.float32)
+            # Max and Min, which WebGPU has not.
+            lower = last - graph.apply("Relu", last - graph.apply("Relu", lower - first))
+            zero, one = (graph.constant(v, np.float32) for v in (0, 1))
+            weight = graph.apply("Clip", position - (lower + first), zero, one)
         else:
             weight, lower = position - lower, lower.cast(np.int64)
         weights = graph.concat([w.unsqueeze(0) for w in tap_weights(weight, taps)], 0)  # (taps, l, n)
@@ -91,21 +96,17 @@ def places(axis: Value, levels: tuple[Level, ...], factor: float, blocks: tuple[
     return [found[i] for i in range(len(levels))]
 
 
-def _between(value: Value, low: NDArray[Any], high: NDArray[Any]) -> Value:
-    graph = value.graph
-    return graph.apply("Min", graph.apply("Max", value, low), high)
-
-
 def at_points(table: Value, level: Level, axes: list[Place], block: Block | None, profile: Profile) -> Value:
     """Features (k, n) of the rows table (entries, k)."""
     graph, d = table.graph, len(axes)
     corners = [place.vertices.unsqueeze(*(i for i in range(d) if i != j)) if d > 1 else place.vertices for j, place in enumerate(axes)]
     if block is None:
-        rows = table_index(corners, level)  # type: ignore[arg-type]
+        rows = _rows(corners, level)
     else:
         steps = [math.prod(block.size[j + 1 :]) for j in range(d)]
-        rows = sum(corner.cast(profile.indices) * step for corner, step in zip(corners, steps, strict=True))  # type: ignore[assignment]
-    found = table.take(rows).transpose(d + 1, *range(d + 1))  # type: ignore[arg-type]  # (k, taps, ..., n)
+        parts = [corner.cast(profile.indices) * step for corner, step in zip(corners, steps, strict=True)]
+        rows = reduce(lambda a, b: a + b, parts)
+    found = table.take(rows).transpose(d + 1, *range(d + 1))  # (k, taps, ..., n)
     for j in reversed(range(d)):
         found = graph.apply("ReduceSum", found * axes[j].weights, graph.integers(j + 1), attributes={"keepdims": 0})
     return found
@@ -117,7 +118,7 @@ def on_lattice(table: Value, level: Level, axes: list[Place], block: Block | Non
     if block is None:
         touched = [graph.apply("Range", *_ends(place), 1) for place in axes]
         grid = [v.unsqueeze(*(i for i in range(d) if i != k)) if d > 1 else v for k, v in enumerate(touched)]
-        values = table.take(table_index(grid, level)).transpose(d, *range(d))  # type: ignore[arg-type]
+        values = table.take(_rows(grid, level)).transpose(d, *range(d))
         matrices = [_scattered(place) for place in axes]
     else:
         values = table.transpose(1, 0).reshape(0, *block.size)
@@ -128,6 +129,13 @@ def on_lattice(table: Value, level: Level, axes: list[Place], block: Block | Non
             values = values.reshape(*[0] * (k + 2), -1)
         values = matrices[k].transpose(1, 0) @ values
     return values.reshape(0, -1)
+
+
+def _rows(corners: list[Value], level: Level) -> Value:
+    """table_index works on whatever has its operators."""
+    found: Any = table_index(cast(Any, corners), level)
+    assert isinstance(found, Value)
+    return found
 
 
 def _ends(place: Place) -> tuple[Value, Value]:
@@ -156,7 +164,12 @@ def _compared(place: Place, size: int, taps: int) -> Value:
 
 
 def features(
-    coords: PointsOf | LatticeOf, tables: list[Value], levels: tuple[Level, ...], stretch: tuple[float, ...], bounds: Bounds, profile: Profile
+    coords: PointsOf | LatticeOf,
+    tables: list[Value],
+    levels: tuple[Level, ...],
+    stretch: tuple[float, ...],
+    bounds: Bounds,
+    profile: Profile,
 ) -> list[Value]:
     """Features (k, n) level by level. tables[i]: rows (entries, k), without bitwise operations those of `expanded_rows`."""
     blocks = None if profile.bitwise else tuple(block_of(level, stretch, bounds) for level in levels)
@@ -168,5 +181,3 @@ def features(
         found = at_points(table, level, axes, block, profile) if isinstance(coords, PointsOf) else on_lattice(table, level, axes, block)
         result.append(found)
     return result
-
-

@@ -231,7 +231,7 @@ class Angles:
         return self.b.load(self.ops.first).cast(np.float64).reshape(-1, 1) * as_column(self.bias_scale)
 
     def _phase_in_turns(self) -> NDArray[np.float64]:
-        phase = np.asarray(self.b, dtype=np.float64).reshape(-1, 1) * as_column(self.bias_scale) / (2 * math.pi)
+        phase: NDArray[np.float64] = np.asarray(self.b, dtype=np.float64).reshape(-1, 1) * as_column(self.bias_scale) / (2 * math.pi)
         return phase - np.rint(phase)
 
     def _turned(self, x: Value, of: slice, phase: NDArray[np.float64] | None) -> Value:

@@ -18,7 +18,9 @@ from inrcodec.errors import UsageError
 @click.option("--profile", default="cpu", show_default=True, help="For whom: cpu, gpu (dense tables), web (float32 alone, for WebGPU).")
 @click.option("--opset", type=int, default=18, show_default=True, help="Version of the standard operators, 18..22.")
 @click.option("--fp16", is_flag=True, help="Store in float16 what the file has no integers for; arithmetic stays float32.")
-@click.option("--points/--grid", "points", default=True, show_default=True, help="Take points (n, d), or one vector of coordinates per axis.")
+@click.option(
+    "--points/--grid", "points", default=True, show_default=True, help="Take points (n, d), or one vector of coordinates per axis."
+)
 @click.option("--triton", metavar="DIR", help="Put the model into a Triton model repository as well, under the name of the output.")
 @NO_OVERWRITE
 @VERBOSE
