@@ -155,6 +155,21 @@ def test_grids_of_every_kind(d: int, taps: int, hashed: bool) -> None:
     assert_class_f32(evaluate(beyond), network.forward(NumpyOps(), config, params, beyond))
 
 
+@pytest.mark.parametrize("scale", [1e12, 3e38])
+def test_positions_beyond_integers(scale: float) -> None:
+    """What a damaged file may ask for: such features mean nothing, and are what the reference makes of them."""
+    config = small_sasnet(2, 1)
+    level = Level(float(np.float32(scale)), 1 << 20, 8)
+    config = type(config)(**{**vars(config), "levels": (level, *config.levels[1:])})
+    network = NETWORKS["sasnet.2"]
+    params = lively_params(network, config)
+    coords = lattice((4, 5), [(-1, 1)] * 2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = network.forward(NumpyOps(), config, params, coords.points())
+        for given in (coords, coords.points()):
+            assert_class_f32(make_engine("onnx", device="cpu").compile(network, config, params)(given), expected)
+
+
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for case in (EVERY[0], EVERY[2], EVERY[8]):
         network, config = case

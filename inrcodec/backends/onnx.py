@@ -31,7 +31,7 @@ PIECE = 1 << 11  # samples of one pass through the layers: their activations fit
 DEVICE_PIECE = 1 << 16
 POINTS = 1 << 13  # of a lattice that is evaluated point by point
 MAX_THREADS = 8
-ERRORS_ONLY = 3  # of ONNX Runtime's levels of severity
+FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and need not be printed
 Array = NDArray[np.float32]
 Arrays = Mapping[str, Array]
 Inputs = Mapping[str, NDArray[np.floating]]
@@ -170,7 +170,7 @@ def _sparse(coords: Lattice, config: Any) -> bool:
 def _session(graph: Graph, cuda: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL
     providers: list[Any] = ["CPUExecutionProvider"]
     if cuda is not None:
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda, "use_tf32": 0}))

@@ -56,12 +56,12 @@ def check_expanded(levels: tuple[Level, ...], stretch: tuple[float, ...], bounds
 @dataclass(frozen=True, eq=False)
 class Place:
     """Where coordinates (n,) of one axis lie in a level: vertices and their weights (taps, n). In a block vertices are floats; without
-    one, `ends` are the lowest vertex and the one after the highest.
+    one, `span` is the lowest vertex and how many there are from it to the highest.
     """
 
     vertices: Value
     weights: Value
-    ends: tuple[Value, Value] | None
+    span: tuple[Value, Value] | None
 
 
 def places(
@@ -89,10 +89,10 @@ def places(
         number = np.arange(taps).astype(lower.dtype).reshape(-1, 1, 1)
         every = lower.unsqueeze(0) + number
         lowest = graph.apply("ReduceMin", lower, graph.integers(1)) if blocks is None else None
-        highest = graph.apply("ReduceMax", lower, graph.integers(1)) + taps if blocks is None else None
+        count = None if lowest is None else graph.apply("ReduceMax", lower, graph.integers(1)) - lowest + taps
         for row, i in enumerate(chosen):
-            ends = None if lowest is None or highest is None else (lowest.at(row, 0).reshape(), highest.at(row, 0).reshape())
-            found[i] = Place(every.at(row, 1), weights.at(row, 1), ends)
+            span = None if lowest is None or count is None else (lowest.at(row, 0).reshape(), count.at(row, 0).reshape())
+            found[i] = Place(every.at(row, 1), weights.at(row, 1), span)
     return [found[i] for i in range(len(levels))]
 
 
@@ -114,9 +114,9 @@ def at_points(table: Value, level: Level, axes: list[Place], block: Block | None
 
 def on_lattice(table: Value, level: Level, axes: list[Place], block: Block | None) -> Value:
     """Features (k, n) on the lattice of these axes: the block of touched vertices, contracted axis by axis from the last on."""
-    graph, d = table.graph, len(axes)
+    d = len(axes)
     if block is None:
-        touched = [graph.apply("Range", *_ends(place), 1) for place in axes]
+        touched = [_touched(place) for place in axes]
         grid = [v.unsqueeze(*(i for i in range(d) if i != k)) if d > 1 else v for k, v in enumerate(touched)]
         values = table.take(_rows(grid, level)).transpose(d, *range(d))
         matrices = [_scattered(place) for place in axes]
@@ -138,16 +138,20 @@ def _rows(corners: list[Value], level: Level) -> Value:
     return found
 
 
-def _ends(place: Place) -> tuple[Value, Value]:
-    assert place.ends is not None
-    return place.ends
+def _touched(place: Place) -> Value:
+    """Vertices (v,) of the span."""
+    assert place.span is not None
+    start, count = place.span
+    # From 0: ONNX Runtime counts in float64.
+    return start.graph.apply("Range", count.graph.constant(0, np.int64), count, 1) + start
 
 
 def _scattered(place: Place) -> Value:
-    """The interpolation matrix (v, n) of the v vertices between its ends."""
-    graph, (start, stop) = place.vertices.graph, _ends(place)
+    """The interpolation matrix (v, n) of the v vertices of its span."""
+    assert place.span is not None
+    graph, (start, count) = place.vertices.graph, place.span
     samples = graph.apply("Shape", place.vertices, attributes={"start": 1}, dtype=np.dtype(np.int64))
-    zero = graph.apply("Expand", graph.constant(0, np.float32), graph.concat([(stop - start).reshape(1), samples], 0))
+    zero = graph.apply("Expand", graph.constant(0, np.float32), graph.concat([count.reshape(1), samples], 0))
     return graph.apply("ScatterElements", zero, place.vertices - start, place.weights, attributes={"axis": 0})
 
 
