@@ -154,6 +154,7 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
         CALL.format(["info", str(path)]),
         CALL.format(["encode", "--help"]),
         CALL.format(["bench", "rd", "--help"]),
+        CALL.format(["export-onnx", "--help"]),
     ):
         assert not loaded_after(code) & heavy, code
     decoded = CALL.format(["decode", str(path), "-o", str(tmp_path / "a.npy"), "--backend", "numpy"])
