@@ -29,7 +29,8 @@ def export_onnx(
     profile  "cpu"; "gpu": hash tables expanded to dense ones; "web": beside it float32 alone, for WebGPU
     opset    of the standard operators
     fp16     what the file has no integers for is stored in float16; arithmetic stays what it is
-    grid     takes one vector of coordinates per axis, (m0), (m1) ..., and gives (m0, m1, ..., c), in place of points (n, d) and (n, c)
+    grid     takes one vector of coordinates per axis, (m0), (m1) ..., and gives (m0, m1, ..., c), in place of points (n, d) and (n, c);
+             its memory grows with the vertices of the function's own grid between the least and the greatest of them
 
     Raises UsageError, also for files of windows, LimitExceeded where expanded tables would be too large, BackendMissing without onnx.
     """

@@ -6,8 +6,9 @@ photo    the default network of a 512x512 photograph
 paper    the network of the SASNet paper for images
 
 Each is evaluated on a grid of side x side, in tiles and threads as `decode` does, by every engine in turn, and this as often as there
-are rounds; in the same rounds its matrix products alone (`products`), and a plain PyTorch SIREN of as many parameters at the same points
-(`siren`). Seconds are medians over the rounds; ratios are medians of each round's ratios, so that other work on the machine counts less.
+are rounds; in the same rounds its matrix products alone (`products`), cut among threads as tiles are, and a plain PyTorch SIREN of as
+many parameters at the same points (`siren`). Seconds are medians over the rounds; ratios are medians of each round's ratios, so that
+other work on the machine counts less.
 Parameters are initial ones: time does not depend on them.
 """
 
@@ -25,16 +26,18 @@ import torch
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import PIECE, Engine, Evaluate, compile_network
+from inrcodec.backends.threads import team
+from inrcodec.backends.torch import threads_of
 from inrcodec.bench.machine import versions
 from inrcodec.coordinates import full_window
 from inrcodec.fit.presets import Request, make_plan
 from inrcodec.memory import keep_freed_memory
 from inrcodec.sampling import Grid, fill_grid
 from tools.bench_common import RESULTS, Results
-from tools.bench_encode import matrix_products
 
 NETWORKS = {"photo": ("default", "sasnet.2"), "paper": ("paper", "sasnet.1")}
 ENGINES = ("torch", "onnx", "numpy")
+SIREN_SHARE = 16  # of the rows one is evaluated, for all rows cost the same
 
 
 def main() -> int:
@@ -66,7 +69,7 @@ def measured(preset: str, arch: str, *, side: int, rounds: int) -> dict[str, Any
     for name in ENGINES:
         engine = make_engine(name, device="cpu")
         work[name] = decoding(engine, compile_network(engine, network, config, params), side)
-    work["products"] = lambda: matrix_products(matrices, PIECE, backward=False) * side * side / PIECE
+    work["products"] = products(matrices, side)
     work["siren"] = lambda: siren_seconds(siren, side)
     times = in_turn(work, rounds)
     return {
@@ -116,6 +119,24 @@ def decoding(engine: Engine, evaluate: Evaluate, side: int) -> Callable[[], floa
     return run
 
 
+def products(matrices: list[tuple[int, ...]], side: int) -> Callable[[], float]:
+    """Seconds of the products of linear layers (out, in) with all samples, by PyTorch, cut among threads as the engine cuts them."""
+    layers = [(torch.randn(size), torch.randn(size[1], PIECE)) for size in matrices]
+
+    def piece(_: int) -> None:
+        for w, x in layers:
+            torch.mm(w, x)
+
+    def run() -> float:
+        count = -(-side * side // PIECE)
+        with team(threads_of(torch.device("cpu"))) as threads:
+            begin = time.perf_counter()
+            threads.map(piece, range(count))
+            return (time.perf_counter() - begin) * side * side / (count * PIECE)
+
+    return run
+
+
 def plain_siren(parameters: int, *, outputs: int) -> tuple[int, list[tuple[torch.Tensor, torch.Tensor]]]:
     """Width and layers of a SIREN of two inputs and three hidden layers, of as many parameters or the next fewer."""
     width = int((-6 - outputs + math.sqrt((6 + outputs) ** 2 + 12 * (parameters - outputs))) / 6)
@@ -125,16 +146,17 @@ def plain_siren(parameters: int, *, outputs: int) -> tuple[int, list[tuple[torch
 
 
 def siren_seconds(layers: list[tuple[torch.Tensor, torch.Tensor]], side: int) -> float:
-    """Seconds of its forward pass at the grid's points, in pieces."""
+    """Seconds of its forward pass at the grid's points, in pieces, by a part of the rows."""
     axis = (torch.arange(side) + 0.5) / side * 2 - 1
+    chosen = axis[::SIREN_SHARE]
     begin = time.perf_counter()
     with torch.inference_mode():
-        for rows in axis.split(max(1, PIECE // side)):
+        for rows in chosen.split(max(1, PIECE // side)):
             x = torch.cartesian_prod(rows, axis)
             for w, b in layers[:-1]:
                 x = torch.sin(30 * torch.nn.functional.linear(x, w, b))
             torch.nn.functional.linear(x, *layers[-1])
-    return time.perf_counter() - begin
+    return (time.perf_counter() - begin) * side / len(chosen)
 
 
 if __name__ == "__main__":

@@ -29,21 +29,17 @@ class Block:
 
 
 def block_of(level: Level, stretch: tuple[float, ...], bounds: Bounds) -> Block:
-    ends = [vertices(np.array(pair), level, factor)[0] for pair, factor in zip(bounds, stretch, strict=True)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = [vertices(np.array(pair), level, factor)[0] for pair, factor in zip(bounds, stretch, strict=True)]
     return Block(tuple(int(e[0]) for e in ends), tuple(int(e[1] - e[0]) + level.taps for e in ends))
 
 
 def expanded_rows(level: Level, block: Block) -> NDArray[np.int64]:
     """Table rows of a block's vertices, in C order."""
     d = len(block.size)
-    grid = [
-        np.arange(a, a + m).reshape([-1 if i == k else 1 for i in range(d)]) for k, (a, m) in enumerate(zip(*_both(block), strict=True))
-    ]
+    along = [np.arange(a, a + m) for a, m in zip(block.start, block.size, strict=True)]
+    grid = [axis.reshape([-1 if i == k else 1 for i in range(d)]) for k, axis in enumerate(along)]
     return np.ascontiguousarray(np.broadcast_to(table_index(grid, level), block.size)).reshape(-1)
-
-
-def _both(block: Block) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return block.start, block.size
 
 
 def check_expanded(levels: tuple[Level, ...], stretch: tuple[float, ...], bounds: Bounds) -> None:
