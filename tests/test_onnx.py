@@ -13,7 +13,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import inrcodec
-from inrcodec.backends import make_engine, onnx_grid
+from inrcodec.backends import available, make_engine, onnx_grid
 from inrcodec.backends.numpy import NumpyOps
 from inrcodec.backends.onnx import OnnxEngine, cuda_devices, cuda_index
 from inrcodec.backends.onnx_export import ConstantParameter
@@ -429,3 +429,8 @@ def test_the_command_says_what_is_wrong(
     found, said = run_cli(["export-onnx", *(a.format(**files) for a in arguments)], capsys)
     assert found == code and message in said and said.startswith("error: ") and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_engine_is_one_of_those_that_are_tested() -> None:
+    """The tests of engines and of the conformance corpus run for every engine that is there."""
+    assert "onnx" in available()
