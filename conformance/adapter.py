@@ -1,6 +1,6 @@
 """The minidecoder and the engines of inrcodec behind the command line of README.md.
 
-python -m conformance.adapter [--backend mini|numpy|torch] FILE -o OUT
+python -m conformance.adapter [--backend mini|numpy|torch|onnx] FILE -o OUT
     [--parameters | --samples | --points POINTS | --size M,M --region A:B,A:B]
 """
 
@@ -18,7 +18,7 @@ from conformance import minidecoder
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--backend", choices=("mini", "numpy", "torch"), default="mini")
+    parser.add_argument("--backend", "--engine", dest="backend", choices=("mini", "numpy", "torch", "onnx"), default="mini")
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", dest="out", type=Path, required=True)
     for name in ("--parameters", "--samples", "--float64"):

@@ -210,9 +210,8 @@ class Inr(Described):
         """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
         shape = () if axes else scaled_size(self.grid_shape, scale)
         self._check_work(math.prod(np.size(axis) for axis in axes) if axes else math.prod(shape))
-        engine = make_engine("numpy")
         coords = Lattice(axes) if axes else lattice(shape, self.bounds)
-        found = masks(engine, self._network, self._config, self.params, self._windows, coords)
+        found = masks(self._network, self._config, self.params, self._windows, coords)
         return None if found is None else found.reshape(*coords.shape, -1)
 
     def metadata(self, *, strip: bool = False) -> Metadata:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.backends.base import Engine, Evaluate, compile_network
+from inrcodec.backends.numpy import NumpyOps
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.base import Array, Network
 from inrcodec.networks.stacked import shared_names
@@ -49,21 +50,22 @@ def slopes(engine: Engine, network: Network, config: Any, params: Params, window
     return blended_slopes(windows, of_window, coords)
 
 
-def masks(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
+def masks(network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
     """The learned masks (n, k), or None for a network without."""
     if windows is None:
-        found = _masks_of_one(engine, network, config, params, coords)
+        found = _masks_of_one(network, config, params, coords)
         return None if found is None else np.asarray(found)
     shared = shared_names(network, config)
-    if _masks_of_one(engine, network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
+    if _masks_of_one(network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
         return None
 
     def of_window(w: int) -> Evaluate:
-        return lambda local: np.array(_masks_of_one(engine, network, config, window_params(params, shared, w), local))
+        return lambda local: np.array(_masks_of_one(network, config, window_params(params, shared, w), local))
 
     return blended(windows, of_window, coords)
 
 
-def _masks_of_one(engine: Engine, network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
-    modulation = network.modulate(engine.ops, config, params, coords)
-    return None if modulation is None else engine.ops.columns(modulation, 0, config.masks)
+def _masks_of_one(network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
+    ops = NumpyOps()
+    modulation = network.modulate(ops, config, params, coords)
+    return None if modulation is None else ops.columns(modulation, 0, config.masks)

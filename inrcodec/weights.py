@@ -24,6 +24,21 @@ from inrcodec.work import affordable, check_work, tensor_work
 WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
 
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor as a file holds it: float32 `values`, or symbols and one step code for all or for each index of `axis`."""
+
+    values: NDArray[Any]
+    codes: NDArray[np.integer] | None = None
+    axis: int = -1
+
+    def unpacked(self) -> Array:
+        """Its float32 values."""
+        if self.codes is None:
+            return np.asarray(self.values, dtype=np.float32)
+        return dequantize(self.values, self.codes, self.axis)
+
+
 def network_list(network: Network, config: Any) -> list[Any]:
     """HEAD.net of a network."""
     return [network.id, *config_to_list(config)]
@@ -116,6 +131,12 @@ def table_shape(config: Any, level: int) -> tuple[int, ...]:
 
 def unpack(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any, dict[str, Array]]:
     """The network, its configuration and parameters. Raises CorruptFile, UnsupportedFile or LimitExceeded."""
+    network, config, tensors = read_tensors(container, limits)
+    return network, config, {name: tensor.unpacked() for name, tensor in tensors.items()}
+
+
+def read_tensors(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any, dict[str, Stored]]:
+    """`unpack`, with symbols and steps left apart."""
     network, config = read_network(container.head, limits)
     params = network.params(config)
     entries = container.head["tens"]
@@ -240,12 +261,12 @@ def _frequencies(param: Param, payload: bytes, config: Any) -> Array:
     return vectors.astype(np.float32)
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Array:
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Stored:
     size = param.size
     if (codec == spec.LATTICE) != (param.role == "frequency"):
         raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
-        return _frequencies(param, payload, config)
+        return Stored(_frequencies(param, payload, config))
     if codec == spec.RAW_F32:
         _expect(param, "bytes", 4 * size, len(payload))
         values = np.frombuffer(payload, dtype="<f4").astype(np.float32).reshape(param.shape)
@@ -253,7 +274,7 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextRe
             raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
         if contexts is not None and param.name in contexts.tables:
             raise CorruptFile(f"{param.name}: expected symbols beside a context network, got float32 values")
-        return values
+        return Stored(values)
     codes: NDArray[np.integer]
     symbols: NDArray[np.integer]
     if codec == spec.RANS_SHARED:
@@ -271,7 +292,7 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextRe
             symbols = _unpack_symbols(param, codec, rest)
     if contexts is not None:
         contexts.keep(param, symbols)
-    return dequantize(symbols.reshape(param.shape), codes, param.axis)
+    return Stored(symbols.reshape(param.shape), codes, param.axis)
 
 
 def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int32]:

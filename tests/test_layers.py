@@ -29,7 +29,7 @@ ORDER = (
     ("evaluation", "fit"),
     ("decoder",),
     ("bounded", "structure"),
-    ("assembly", "quality", "frames", "settling", "convert"),
+    ("assembly", "quality", "frames", "settling", "convert", "export"),
     ("codec", "doctor"),
     ("bench",),
     ("cli",),
@@ -40,7 +40,7 @@ INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
     "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/"),
-    "onnx": ("backends/onnx.py",),
+    "onnx": ("backends/onnx",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),
     "PIL": ("signals/", "bench/peers.py"),
@@ -154,6 +154,7 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
         CALL.format(["info", str(path)]),
         CALL.format(["encode", "--help"]),
         CALL.format(["bench", "rd", "--help"]),
+        CALL.format(["export-onnx", "--help"]),
     ):
         assert not loaded_after(code) & heavy, code
     decoded = CALL.format(["decode", str(path), "-o", str(tmp_path / "a.npy"), "--backend", "numpy"])

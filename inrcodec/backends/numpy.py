@@ -1,14 +1,16 @@
 """The reference engine: NumPy, in float32 or, for residuals that want it, in float64."""
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.backends.base import Crew, OneByOne
+from inrcodec.backends.base import Crew, Evaluate, OneByOne, compile_eagerly
 from inrcodec.coordinates import Lattice, Points
+from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level, Precision, axis_weights, block_rows, corners, interpolation_matrix
 from inrcodec.ops import Activation, Constant, Coordinates
 
@@ -142,6 +144,9 @@ class NumpyEngine:
     def __init__(self, *, double: bool = False) -> None:
         self.name = "numpy-float64" if double else "numpy"
         self.ops = NumpyOps(np.float64 if double else np.float32)
+
+    def compile(self, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+        return compile_eagerly(self, network, config, params)
 
     def tensor(self, values: NDArray[np.float32]) -> F32:
         return values.astype(self.ops.precision, copy=False)

@@ -17,6 +17,7 @@ VERBS = {
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
+    "export-onnx": "write the function of an .inr file as an ONNX model",
     "convert": "write an .inr file anew, with other metadata",
     "bench": "measure rate-distortion curves beside other codecs",
     "doctor": "say what this installation can do",
@@ -32,7 +33,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command = importlib.import_module(f"inrcodec.cli.{name}").command
+        command = importlib.import_module(f"inrcodec.cli.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
