@@ -36,6 +36,8 @@ def _quiet(evaluate: Evaluate) -> Evaluate:
 
 def slopes(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Points) -> Array:
     """Exact derivatives (n, c, d) of the outputs by the coordinates: PyTorch's automatic ones in its engine, else NumPy's forward mode."""
+    if coords.n == 0:
+        return np.zeros((0, config.out_features, coords.d), dtype=np.float32)
     derive: Callable[..., Array] = _forward_mode
     if engine.name == "torch":
         from inrcodec.backends.gradient import input_gradient as derive

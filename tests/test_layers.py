@@ -24,7 +24,7 @@ ORDER = (
     ("head",),
     ("container",),
     ("context", "weights", "validity", "residual", "work"),
-    ("inspect", "outputs", "described", "sampling", "shape_metrics", "surface", "timing"),
+    ("inspect", "outputs", "described", "sampling", "shape_metrics", "surface", "timing", "lazy", "places", "points"),
     ("backends",),
     ("evaluation", "fit"),
     ("decoder",),

@@ -170,7 +170,8 @@ def _corners(
 ) -> tuple[NDArray[np.int64], NDArray[np.floating], list[NDArray[np.floating]]]:
     n, d = points.shape
     grid: list[NDArray[np.int64]] = []
-    weights, found = np.ones((1, n), dtype=precision), []
+    weights: NDArray[np.floating] = np.ones((1, n), dtype=precision)
+    found: list[NDArray[np.floating]] = []
     # From the last axis on, to which the lowest digit of a corner's number belongs.
     for k in reversed(range(d)):
         lower, fraction = vertices(points[:, k], level, stretch[k])
@@ -178,7 +179,7 @@ def _corners(
         along = np.stack(tap_weights(at, level.taps))
         grid.insert(0, (lower + np.arange(level.taps)[:, None]).reshape(*[1] * k, level.taps, *[1] * (d - 1 - k), n))
         if slopes:
-            change = np.stack(tap_slopes(at, level.taps)) * precision(level.scale * stretch[k] * 0.5)
+            change: NDArray[np.floating] = np.stack(tap_slopes(at, level.taps)) * precision(level.scale * stretch[k] * 0.5)
             found = [_outer(along, slope) for slope in found]
             found.append(_outer(change, weights))
         weights = _outer(along, weights)
