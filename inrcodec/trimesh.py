@@ -1,4 +1,7 @@
-"""trimesh loads shapes in .inr files once this module is imported: `trimesh.load_mesh("part.inr", resolution=512)`."""
+"""trimesh loads shapes in .inr files once this module is imported: `trimesh.load_mesh("part.inr", resolution=512)`.
+
+`trimesh.load_scene` keeps the exact normals; `load_mesh` makes its own of the faces.
+"""
 
 from typing import IO, Any
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 import inrcodec
 from inrcodec.backends import available
 from inrcodec.codec import params_digest
-from inrcodec.container import Container, dump
+from inrcodec.container import Container, dump, load
 from inrcodec.decoder import Inr
 from inrcodec.errors import InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
+from inrcodec.networks.siren import SirenConfig
 from inrcodec.weights import network_list, pack
 from tests.nets import lively_params, small_sasnet
 
@@ -89,6 +90,39 @@ def test_a_smaller_grid_is_the_mean_of_what_it_covers(inr: Inr) -> None:
     np.testing.assert_allclose(half.reshape(-1, 3), np.clip(fine, 0, 1), atol=1e-5)
     one = inr.decode(size=(1, 1), dtype=np.float32)
     np.testing.assert_allclose(one.reshape(3), np.clip(fine.mean(axis=0), 0, 1), atol=1e-4)
+
+
+def checker_file(n: int, period: int) -> bytes:
+    """0.5 + 0.4 * a wave of `period` nominal samples along each axis, by a network of two sines: no grid, no fit."""
+    network, omega = NETWORKS["siren.1"], np.pi * n / period
+    config = SirenConfig(2, 1, 2, 0, float(np.float32(omega)), 1.0)
+    # Steps of 2^-10 hold these numbers exactly.
+    phase = np.float32(np.round(np.pi / 2 / omega * 1024) / 1024)
+    values = {
+        "first.weight": np.array([[1, 1], [1, -1]], np.float32),
+        "first.bias": np.full(2, phase, np.float32),
+        "out.weight": np.full((1, 2), 0.4, np.float32),
+        "out.bias": np.zeros(1, np.float32),
+    }
+    steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, 2.0**-10, np.float32) for p in network.params(config)}
+    entries, data = pack(network, config, values, steps)
+    container = load(file_bytes((n, n)))
+    out = {"channels": [{"name": "Y", "role": "color", "scale": 0.5, "offset": 0.5}], "bits": 8}
+    return dump(Container({**container.head, "out": out, "net": network_list(network, config), "tens": entries}, data))
+
+
+@pytest.mark.parametrize("m", [20, 21, 29, 33, 43, 7])
+def test_a_smaller_grid_does_not_alias(m: int) -> None:
+    """Of a wave finer than the grid its mean is left, where samples at points would show a coarse one."""
+    inr = inrcodec.open(checker_file(64, 3), backend="numpy")
+    assert inr.decode(dtype=np.float32).std() > 0.15
+    centres = (2 * np.arange(m) + 1) / m - 1
+    points = inr.on(centres, centres)
+    averaged = inr.decode(size=(m, m), dtype=np.float32)
+    assert points.std() > 0.15 and averaged.std() < 0.4 * points.std()
+    # The mean over each cell, evaluated much finer.
+    fine = inr.decode(size=(m * 24, m * 24), dtype=np.float32).reshape(m, 24, m, 24).mean(axis=(1, 3))
+    np.testing.assert_allclose(averaged[..., 0], fine, atol=0.06)
 
 
 def test_sizes_scales_and_bits(inr: Inr) -> None:
