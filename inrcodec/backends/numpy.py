@@ -15,6 +15,7 @@ from inrcodec.networks.hashgrid import Level, Precision, axis_weights, block_row
 from inrcodec.ops import Activation, Constant, Coordinates
 
 F32 = NDArray[Any]  # of the engine's precision
+CORNERS = 1 << 16  # vertices read at once for scattered points
 
 
 class NumpyOps:
@@ -116,10 +117,11 @@ def _features(coords: Coordinates, table: F32, level: Level, stretch: tuple[floa
 
 
 def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
-    rows, weights = corners(coords.values, level, stretch, table.dtype.type)
-    result = np.zeros((coords.n, table.shape[1]), dtype=table.dtype)
-    for row, weight in zip(rows, weights, strict=True):
-        result += weight[:, None] * table[row]
+    result = np.empty((coords.n, table.shape[1]), dtype=table.dtype)
+    step = max(1, CORNERS // level.taps**coords.d)
+    for start in range(0, coords.n, step):
+        rows, weights = corners(coords.values[start : start + step], level, stretch, table.dtype.type)
+        result[start : start + step] = (table[rows] * weights[..., None]).sum(axis=0)
     return result
 
 

@@ -14,6 +14,7 @@ from inrcodec.version import VERSION
 VERBS = {
     "encode": "fit a signal and write it as an .inr file",
     "decode": "sample an .inr file at any resolution",
+    "query": "values and exact derivatives of an .inr file at points",
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
