@@ -1034,9 +1034,9 @@ class File {
 
   /** Boxes of the grid as they are decoded: {origin, shape, data: Float64Array}, numbers in C order, the channel last. */
   *tiles(options = {}) {
-    const plan = this.#plan(options), d = plan.length, counts = plan.map(({ count }) => count), tile = options.tile ?? 64;
+    const plan = this.#plan(options), counts = plan.map(({ count }) => count), tile = options.tile ?? 64;
     need(Number.isInteger(tile) && tile > 0, 'a tile below 1', USAGE);
-    const steps = counts.map((_, i) => i < d - 2 ? 1 : tile), boxes = counts.map((n, i) => ceil(n / steps[i])), ends = strides(boxes);
+    const long = [...counts.keys()].filter(i => counts[i] > 1).slice(-2), steps = counts.map((_, i) => long.includes(i) ? tile : 1), boxes = counts.map((n, i) => ceil(n / steps[i])), ends = strides(boxes);
     for (let i = 0; i < product(boxes); i++) {
       const origin = boxes.map((n, k) => floor(i / ends[k]) % n * steps[k]), shape = counts.map((n, k) => min(steps[k], n - origin[k]));
       yield { origin, shape, data: this.#box(plan, origin, shape) };

@@ -46,9 +46,10 @@ function gestures(canvas, moves) {
     } else moves.zoom(Math.exp(-lines / (event.ctrlKey ? 100 : 400)), ...at(event));
   }, { passive: false });
   canvas.addEventListener('dblclick', event => moves.zoom(2, ...at(event)));
-  canvas.addEventListener('keydown', event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !pressed(event.key)) return;
-    event.preventDefault();
+  // Keys are the page's, but for those that an element in focus has of its own.
+  document.addEventListener('keydown', event => {
+    const own = event.target.matches('input, select') || event.target.matches('button, a, summary') && [' ', 'Enter'].includes(event.key);
+    if (!own && !event.ctrlKey && !event.metaKey && !event.altKey && pressed(event.key)) event.preventDefault();
   });
   const pressed = key => {
     if (moves.key?.(key)) return true;
@@ -70,9 +71,14 @@ function fitted(canvas, resized) {
     canvas.height = height;
     resized();
   };
-  new ResizeObserver(([entry]) => {
-    const [exact] = entry.devicePixelContentBoxSize ?? [];
-    if (exact) set(exact.inlineSize, exact.blockSize);
-    else set(Math.round(entry.contentRect.width * devicePixelRatio), Math.round(entry.contentRect.height * devicePixelRatio));
-  }).observe(canvas);
+  const observer = new ResizeObserver(([entry]) => {
+    const { width, height } = entry.contentRect, wanted = [width, height].map(edge => Math.round(edge * devicePixelRatio));
+    const exact = [entry.devicePixelContentBoxSize?.[0].inlineSize, entry.devicePixelContentBoxSize?.[0].blockSize];
+    set(...wanted.map((edge, k) => Math.abs(edge - exact[k]) <= 1 ? exact[k] : edge)); // emulated screens state other boxes
+  });
+  try {
+    observer.observe(canvas, { box: 'device-pixel-content-box' });
+  } catch {
+    observer.observe(canvas);
+  }
 }

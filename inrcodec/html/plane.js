@@ -23,6 +23,7 @@ class Plane {
   #round = 0;
   #frame = 0;
   #failed;
+  #fits = true;
 
   /** `told`: what is called with {zoom, size, slice} after every change, and failed(error). */
   constructor(canvas, pool, head, told, failed) {
@@ -69,6 +70,7 @@ class Plane {
 
   fit() {
     this.#goal = null;
+    this.#fits = true;
     this.#keep();
     this.#view = { zoom: this.fitting, u: 0.5, v: 0.5 };
     this.#changed();
@@ -77,18 +79,20 @@ class Plane {
   /** Exactly `zoom` device pixels per nominal sample, about the centre. */
   scale(zoom) {
     this.#goal = null;
+    this.#fits = false;
     this.#keep();
     this.#view = this.#clipped({ ...this.#view, zoom });
     this.#changed();
   }
 
   resized() {
-    if (this.#view.zoom) this.#changed();
-    else this.fit();
+    if (this.#fits) this.fit();
+    else this.#changed();
   }
 
   drag(dx, dy) {
     const [[my, mx]] = this.#placed();
+    this.#fits = false;
     this.#view = this.#clipped({ ...this.#view, u: this.#view.u - dx / mx, v: this.#view.v - dy / my });
     if (this.#goal) this.#goal = { ...this.#goal, u: this.#goal.u - dx / mx, v: this.#goal.v - dy / my };
     this.#changed();
@@ -98,6 +102,7 @@ class Plane {
   zoom(factor, x, y) {
     const from = this.#goal ?? this.#view, to = this.#clipped({ ...from, zoom: from.zoom * factor });
     if (!this.#goal) this.#keep();
+    this.#fits = false;
     const [my, mx] = this.#sizes(from.zoom), k = 1 - from.zoom / to.zoom;
     to.u += (x - this.#canvas.width / 2) / mx * k;
     to.v += (y - this.#canvas.height / 2) / my * k;
@@ -272,6 +277,8 @@ class Plane {
 
   #paint() {
     const context = this.#context, { width, height } = this.#canvas, [size, [oy, ox]] = this.#placed(), key = this.#key(size);
+    const box = [-ox, -oy, size[1], size[0]], style = this.#canvas.previousElementSibling.style;
+    ['left', 'top', 'width', 'height'].forEach((edge, k) => { style[edge] = `${box[k] / devicePixelRatio}px`; });
     context.clearRect(0, 0, width, height);
     const scaled = kept => {
       if (kept?.shown.join() !== this.#shown.join()) return;

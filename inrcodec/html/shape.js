@@ -96,7 +96,7 @@ class Shape {
     return {
       eye: local(eye.map((e, k) => e - origin[k])).map((e, k) => e + lo[k]), across: scaled(right, pixel), down: scaled(down, pixel), ahead: local(ahead),
       middle, lo, hi, matrix, inverse, cell: side / CELLS, tolerance: Math.min(0.25 * pixel * AWAY * side, side / 4000),
-      lights: [light(-0.5, 0.7, 0.6), light(0.9, -0.1, 0.35)], view: ahead, color: [0.8, 0.78, 0.74],
+      lights: [light(-0.6, 0.75, 0.45), light(0.9, -0.2, 0.2)], view: ahead, color: [0.62, 0.57, 0.5],
     };
   }
 

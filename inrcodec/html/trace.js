@@ -2,7 +2,7 @@
 // In worker.js. Rays live in the coordinates of the file; their parameter is a length in the world.
 
 const STEPS = 160, REFINED = 24;
-const AMBIENT = [0.34, 0.36, 0.4], KEY = [0.62, 0.6, 0.56], FILL = [0.13, 0.15, 0.18];
+const AMBIENT = [0.15, 0.17, 0.21], KEY = [0.95, 0.9, 0.82], FILL = [0.1, 0.14, 0.2];
 
 /** {rgba, depth} of the pixels of rect [left, top, right, bottom], one of every `stride` each way; depth is Infinity where nothing is met. */
 function traced(file, field, camera, [left, top, right, bottom], stride, exact) {
@@ -90,12 +90,12 @@ function openness(field, scale, lo, eye, directions, t, i, outward, cell) {
     const d = between(field, ...[0, 1, 2].map(k => (eye[k] + t[i] * directions[3 * i + k] + far * outward[k] - lo[k]) * scale[k]));
     shut += weight * Math.max(0, far - d) / far;
   }
-  return Math.max(0, 1 - 0.55 * shut);
+  return Math.max(0.1, 1 - 0.7 * shut);
 }
 
 function shaded({ lights, view, color }, normal, open) {
   const key = Math.max(0, dot(normal, lights[0])), fill = Math.max(0, dot(normal, lights[1])), rim = (1 - Math.abs(dot(normal, view))) ** 3;
   const glint = Math.max(0, dot(normal, unit(lights[0].map((l, k) => l - view[k])))) ** 40;
-  const pixel = color.map((c, k) => 255 * Math.min(1, c * (AMBIENT[k] * open + KEY[k] * key * (0.5 + 0.5 * open) + FILL[k] * fill) + 0.12 * glint + 0.1 * rim * open) ** (1 / 1.6));
+  const pixel = color.map((c, k) => 255 * Math.min(1, c * (AMBIENT[k] * open + KEY[k] * key * (0.5 + 0.5 * open) + FILL[k] * fill) + 0.1 * glint + 0.08 * rim * open) ** (1 / 2.2));
   return [...pixel, 255];
 }
