@@ -19,10 +19,22 @@ from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --disable-dev-shm-usage --disable-extensions --mute-audio --autoplay-policy=no-user-gesture-required "
-    "--force-color-profile=srgb --hide-scrollbars --remote-debugging-pipe"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--mute-audio",
+    "--autoplay-policy=no-user-gesture-required",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 PATIENCE = 180.0  # seconds for an answer
 
 
@@ -81,7 +93,9 @@ class Page:
 
     def box(self, selector: str = "canvas") -> tuple[float, float, float, float]:
         """Left, top, width and height of an element, in CSS pixels."""
-        found = self.evaluate(f"(b => [b.left, b.top, b.width, b.height])(document.querySelector({json.dumps(selector)}).getBoundingClientRect())")
+        found = self.evaluate(
+            f"(b => [b.left, b.top, b.width, b.height])(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
         return tuple(found)
 
     def screenshot(self) -> "np.ndarray[Any, Any]":
@@ -114,7 +128,13 @@ class Page:
 
     def press(self, key: str, code: int = 0) -> None:
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text=key if len(key) == 1 and kind == "keyDown" else "")
+            self.send(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                windowsVirtualKeyCode=code,
+                text=key if len(key) == 1 and kind == "keyDown" else "",
+            )
 
     def _mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
@@ -157,9 +177,8 @@ def browser() -> Iterator[Page]:
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=at_three_and_four
-        )
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, close_fds=False, preexec_fn=at_three_and_four)
         os.close(to_browser)
         os.close(from_browser)
         try:

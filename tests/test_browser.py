@@ -1,4 +1,4 @@
-"""Pages of `convert a.inr a.html` in a headless Chromium: what is seen is what `inrcodec decode` gives, and nothing is asked of a network."""
+"""Pages of `convert a.inr a.html` in a headless Chromium: what is seen is what `inrcodec decode` gives; nothing asks for a network."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Page]:
         yield page
 
 
-@pytest.fixture()
+@pytest.fixture
 def page(chromium: Page) -> Iterator[Page]:
     yield chromium
     assert chromium.errors == []
@@ -159,7 +159,7 @@ def test_the_comparison_sees_another_place(page: Page, tmp_path: Path) -> None:
 
 def test_slices_of_a_volume(page: Page, tmp_path: Path) -> None:
     file = opened(page, tmp_path, "volume-float32")
-    left, top, width, height = page.box()
+    left, top, _, _ = page.box()
     assert page.evaluate("inrViewer.index") == [5, 6, 12]
     assert difference(page, file) < MOST
     page.wheel(left + 50, top + 50, 100)
@@ -201,7 +201,9 @@ def test_what_is_transparent_shows_the_ground(page: Page, tmp_path: Path) -> Non
     rgba, place = decoded(file, placed, pixels.shape[:2])
     alpha = rgba[..., 3:].astype(float) / 255
     assert 0.05 < alpha.mean() < 0.95
-    over = [np.abs(pixels[place] - (alpha * rgba[..., :3] + (1 - alpha) * np.array(ground))) for ground in ((0xE6, 0xE6, 0xE2), (255, 255, 255))]
+    over = [
+        np.abs(pixels[place] - (alpha * rgba[..., :3] + (1 - alpha) * np.array(ground))) for ground in ((0xE6, 0xE6, 0xE2), (255, 255, 255))
+    ]
     assert np.minimum(*over).mean() / 255 < MOST
 
 
@@ -263,8 +265,8 @@ def test_a_shape_has_its_silhouette_and_its_depth(page: Page, tmp_path: Path, tu
     camera = page.evaluate("inrViewer.camera()")
     rows, columns = np.mgrid[0 : int(height) : 3, 0 : int(width) : 3]
     depth = sphere_traced(file, camera, rays_of(camera, rows, columns).reshape(-1, 3)).reshape(rows.shape)
-    seen = page.evaluate(f"""Array.from({{ length: {rows.size} }}, (_, i) => inrViewer.depth(i % {rows.shape[1]} * 3, Math.floor(i / {rows.shape[1]}) * 3))
-        .map(d => d === Infinity ? -1 : d)""")
+    every = f"Array.from({{ length: {rows.size} }}, (_, i) => [i % {rows.shape[1]} * 3, Math.floor(i / {rows.shape[1]}) * 3])"
+    seen = page.evaluate(f"{every}.map(place => inrViewer.depth(...place)).map(d => d === Infinity ? -1 : d)")
     drawn = np.array(seen, dtype=float).reshape(rows.shape)
     hit, met = np.isfinite(depth), drawn >= 0
     shown = (page.pixels()[::3, ::3][: rows.shape[0], : rows.shape[1]].astype(int) != (0xF4, 0xF4, 0xF2)).any(axis=-1)
@@ -290,7 +292,9 @@ def test_a_point_of_the_surface_is_told(page: Page, tmp_path: Path) -> None:
 
 def test_sound_is_what_is_decoded_and_plays(page: Page, tmp_path: Path) -> None:
     container = load((VALID / "audio-windows" / "input.inr").read_bytes())
-    file = opened(page, tmp_path, "sound", dump(replace(container, head={**container.head, "space": {"spacing": [1 / 8000], "units": "s"}})))
+    file = opened(
+        page, tmp_path, "sound", dump(replace(container, head={**container.head, "space": {"spacing": [1 / 8000], "units": "s"}}))
+    )
     expected = inrcodec.open(file, backend="numpy").decode()
     found = np.array(page.evaluate("inrViewer.samples.map(channel => [...channel])")).T
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
@@ -336,7 +340,8 @@ def test_damage_is_told(page: Page, tmp_path: Path) -> None:
 
 
 def test_requests_and_errors_are_seen(chromium: Page, tmp_path: Path) -> None:
-    (tmp_path / "talks.html").write_text(f"<canvas aria-busy=false></canvas><img src={json.dumps((tmp_path / 'none.png').as_uri())}><script>throw 1</script>")
+    image = f"<img src={json.dumps((tmp_path / 'none.png').as_uri())}>"
+    (tmp_path / "talks.html").write_text(f"<canvas aria-busy=false></canvas>{image}<script>throw 1</script>")
     chromium.open(tmp_path / "talks.html")
     assert len(chromium.requests) == 1
     assert chromium.errors

@@ -29,7 +29,7 @@ ORDER = (
     ("evaluation", "fit"),
     ("decoder",),
     ("bounded", "structure"),
-    ("assembly", "quality", "frames", "settling", "convert"),
+    ("assembly", "quality", "frames", "settling", "convert", "html"),
     ("codec", "doctor"),
     ("bench",),
     ("cli",),

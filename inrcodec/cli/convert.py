@@ -17,7 +17,7 @@ SUFFIXES = (".inr", ".html")
 )
 @click.argument("input")
 @click.argument("target", metavar="[OUTPUT]", required=False)
-@click.option("-o", "--output", help="File to write, also as a second argument; its suffix says as what: .inr, .html. - for an .inr on stdout.")
+@click.option("-o", "--output", help="File to write, or a second argument; its suffix says as what: .inr, .html. - for an .inr on stdout.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP, provenance, metrics and all else but the colour profile.")
 @click.option("--exif", metavar="FILE", help="EXIF to put in, from its TIFF header on, in place of the file's.")
 @click.option("--icc", metavar="FILE", help="Colour profile to put in, of an image; the samples stay what they are.")
@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Write INPUT (an .inr file; - for stdin) anew: chunks in canonical order and form, other metadata, the same samples.
 
-    As .html it is one page that decodes the file in a browser, from a disk too: images to zoom, volumes by slices, shapes to turn, sound to hear.
+    As .html it is one page that decodes the file in a browser, from a disk too: images to zoom, volumes by slices, shapes to turn, sound.
 
     Nothing is fitted or decoded. Unknown chunks that are not safe to copy are left out.
     """
