@@ -182,10 +182,7 @@ def browser() -> Iterator[Page]:
         os.close(to_browser)
         os.close(from_browser)
         try:
-            page = Page(process, commands, answers)
-            yield page
-            page._session = None
-            page.send("Browser.close")
+            yield Page(process, commands, answers)
         finally:
             process.terminate()
             process.wait(timeout=30)

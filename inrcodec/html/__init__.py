@@ -93,8 +93,14 @@ def facts_of(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     if info["color"].get("icc"):
         facts.append(("colour", "with a profile, which this page takes for sRGB"))
     for metric in info["metrics"]:
-        facts.append((str(metric.get("metric")), f"{metric.get('value')} {metric.get('unit', '')}".rstrip()))
-    return [*facts, *((str(key), str(value)) for key, value in info["provenance"].items())]
+        facts.append((str(metric.get("metric")), f"{_plain(metric.get('value'))} {metric.get('unit', '')}".rstrip()))
+    return [*facts, *((str(key), _plain(value)) for key, value in info["provenance"].items())]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _channel(channel: Mapping[str, Any]) -> str:
