@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check targets bench bench-signals bench-rd bench-query fuzz format clean
+.PHONY: help demo test test-slow test-browser check targets bench bench-signals bench-rd bench-query fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(VENV)/.ready  ## all fast tests
 
 test-slow: $(VENV)/.ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.ready  ## the tests of pages in a headless Chromium (Debian: apt-get install chromium)
+	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -29,7 +29,7 @@ ORDER = (
     ("evaluation", "fit"),
     ("decoder",),
     ("bounded", "structure"),
-    ("assembly", "quality", "frames", "settling", "convert", "export"),
+    ("assembly", "quality", "frames", "settling", "convert", "export", "html"),
     ("codec", "doctor"),
     ("bench",),
     ("cli", "pillow", "xarray", "trimesh", "napari"),
