@@ -26,6 +26,7 @@ from tools.bench_finer import CONTENDERS, Contender, Samples, batch_loss
 from tools.bench_peers import best_points, peer_row
 from tools.bench_shapes import Drawn, most_faces, same_mesh, whole_grid
 from tools.bench_sound import align, resample
+from tools.bench_superres import averaged
 from tools.bench_volumes import Volume, comparison, curves_of, spread_labels
 
 
@@ -223,3 +224,12 @@ def test_the_decode_benchmark_counts_rounds_and_parameters():
         held = sum(w.numel() + b.numel() for w, b in layers)
         more = sum(p * q + p for p, q in ((width + 1, 2), *[(width + 1, width + 1)] * 3, (3, width + 1)))
         assert held <= wanted < more
+
+
+def test_pictures_are_averaged_over_blocks():
+    picture = np.array([[1, 2, 9, 9], [2, 2, 9, 10]], dtype=np.uint8)[..., None]
+    assert averaged(picture, 2).tolist() == [[[2], [9]]]  # 1.75, 9.25
+    assert averaged(np.array([[0, 1], [1, 0]], dtype=np.uint8)[..., None], 2).tolist() == [[[1]]]  # a half goes up
+    rough = np.random.default_rng(0).integers(0, 256, (12, 8, 3), dtype=np.uint8)
+    assert averaged(rough, 4).shape == (3, 2, 3)
+    assert abs(averaged(rough, 4).mean() - rough.mean()) < 1
