@@ -67,6 +67,39 @@ def test_figures_of_other_signals_come_from_the_results() -> None:
     assert not all(figure in README for figure in expected_signal_figures(results))
 
 
+def expected_volume_figures(results: dict) -> list[str]:
+    found = results["distances"]
+    psnr = {one["item"].split("_")[0].split(".")[0]: one["psnr"] for one in found}
+    gain = sum(one["peers"]["sz3"]["distance_db"] for one in found) / len(found)
+    wanted = ", ".join(f"{name} {psnr[name]:.1f}" for name in ("hdz2000", "stent", "engine", "a1b"))
+    return [f"at 300x {wanted} dB, {gain:.1f} dB over SZ3 on the mean"]
+
+
+def test_figures_of_volumes_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "rd_volumes.json").read_text())
+    assert results["options"]["effort"] == 8 and results["options"]["targets"] == ["ratio=300"]
+    assert all(figure in README for figure in expected_volume_figures(results)), expected_volume_figures(results)
+    results["distances"][0]["psnr"] += 1
+    assert not all(figure in README for figure in expected_volume_figures(results))
+
+
+def expected_enlarged_figures(results: dict) -> list[str]:
+    figures = []
+    for factor in (2, 4):
+        rows = [row for row in results["superres"]["rows"] if row["factor"] == factor]
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("psnr", "bicubic", "lanczos", "bpp")}
+        figures.append(f"{factor}x: {mean['psnr']:.2f} dB (bicubic {mean['bicubic']:.2f}, Lanczos {mean['lanczos']:.2f}), files of {mean['bpp']:.1f} bpp")
+    return figures
+
+
+def test_figures_of_enlarged_pictures_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "superres_kodak.json").read_text())
+    assert len(results["superres"]["rows"]) == 8
+    assert all(figure in README for figure in expected_enlarged_figures(results)), expected_enlarged_figures(results)
+    results["superres"]["rows"][0]["psnr"] += 1
+    assert not all(figure in README for figure in expected_enlarged_figures(results))
+
+
 def test_make_targets_and_linked_files_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
