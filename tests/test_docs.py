@@ -67,6 +67,21 @@ def test_figures_of_other_signals_come_from_the_results() -> None:
     assert not all(figure in README for figure in expected_signal_figures(results))
 
 
+def expected_query_figures(results: dict) -> list[str]:
+    rows = {section: {row["key"]: row for row in found["rows"]} for section, found in results.items()}
+    point, million, stream = rows["point"]["photograph"], rows["million"], rows["stream"]["photograph"]
+    figures = [f"one {point['at_ms']:.2f} ms", f"derivatives {point['gradient_ms']:.2f} ms", f"{stream['peak_memory_mb']} MB of memory"]
+    return [*figures, f"a million {million['photograph']['ratio']} times", f"{million['paper']['ratio']} times for the paper's"]
+
+
+def test_figures_of_points_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "query_cpu.json").read_text())
+    text = " ".join(README.split())
+    assert all(figure in text for figure in expected_query_figures(results)), expected_query_figures(results)
+    results["million"]["rows"][0]["ratio"] += 1
+    assert not all(figure in text for figure in expected_query_figures(results))
+
+
 def test_make_targets_and_linked_files_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
