@@ -88,7 +88,8 @@ def expected_enlarged_figures(results: dict) -> list[str]:
     for factor in (2, 4):
         rows = [row for row in results["superres"]["rows"] if row["factor"] == factor]
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("psnr", "bicubic", "lanczos", "bpp")}
-        figures.append(f"{factor}x: {mean['psnr']:.2f} dB (bicubic {mean['bicubic']:.2f}, Lanczos {mean['lanczos']:.2f}), files of {mean['bpp']:.1f} bpp")
+        others = f"(bicubic {mean['bicubic']:.2f}, Lanczos {mean['lanczos']:.2f})"
+        figures.append(f"{factor}x: {mean['psnr']:.2f} dB {others}, files of {mean['bpp']:.1f} bpp")
     return figures
 
 
@@ -98,6 +99,21 @@ def test_figures_of_enlarged_pictures_come_from_the_results() -> None:
     assert all(figure in README for figure in expected_enlarged_figures(results)), expected_enlarged_figures(results)
     results["superres"]["rows"][0]["psnr"] += 1
     assert not all(figure in README for figure in expected_enlarged_figures(results))
+
+
+def expected_query_figures(results: dict) -> list[str]:
+    rows = {section: {row["key"]: row for row in found["rows"]} for section, found in results.items()}
+    point, million, stream = rows["point"]["photograph"], rows["million"], rows["stream"]["photograph"]
+    figures = [f"one {point['at_ms']:.2f} ms", f"derivatives {point['gradient_ms']:.2f} ms", f"{stream['peak_memory_mb']} MB of memory"]
+    return [*figures, f"a million {million['photograph']['ratio']} times", f"{million['paper']['ratio']} times for the paper's"]
+
+
+def test_figures_of_points_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "query_cpu.json").read_text())
+    text = " ".join(README.split())
+    assert all(figure in text for figure in expected_query_figures(results)), expected_query_figures(results)
+    results["million"]["rows"][0]["ratio"] += 1
+    assert not all(figure in text for figure in expected_query_figures(results))
 
 
 def test_make_targets_and_linked_files_exist() -> None:

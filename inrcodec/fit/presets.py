@@ -187,7 +187,7 @@ def _schedule(request: Request, samples: int) -> Schedule:
             steps=steps,
             stride=stride,
             learning_rate=6e-3,
-            table_learning_rate=3e-2 if small else 2e-2,
+            table_learning_rate=2e-2,
             scale_learning_rate=5e-2 if contexts else 1e-2,
             rate_every=2 if contexts else 4,
             context_features=16 if contexts else 0,
