@@ -129,6 +129,7 @@ NETWORKS = {
     "msa.1": SINES + "s_min:float:-6:6 s_max:float:-6:6",
 }
 NETWORKS |= {"sasnet.1": SASNET, "sasnet.2": SASNET}
+OTHERS = dict[str, tuple[Callable[[Map], list[Any]], Callable[[Map, dict[str, Array], Array], Array]]]()  # section 9.1: see compared.py
 KINDS, ROLES = ("image", "volume", "shape", "audio", "video", "field"), ("color", "alpha", "value", "sdf")
 RANGES = {f"{u}int{b}": (0 if u else -(2 ** (b - 1)), 2 ** (b - 1 + len(u)) - 1) for u in ("", "u") for b in (8, 16, 32)}
 RANGES |= {f"float{b}": (-math.inf, math.inf) for b in (16, 32, 64)}
@@ -492,24 +493,28 @@ def read_net(head: Map) -> Map:
     d, c, h, layers = (net[key] for key in ("in_features", "out_features", "hidden_features", "hidden_layers"))
     need(d == len(head["axes"]) and c == len(head["out"]["channels"]), "a network that does not fit the axes and channels")
     need(net.get("s_min", 0) <= net.get("s_max", 0), "s_min above s_max")
-    tensors, first, more = net["tensors"], ("first", h, d), 0
+    tensors, first, more, n0 = net["tensors"], ("first", h, d), 0, 0
+    need(net.get("bands", 1) <= net.get("band", 1) - net.get("low", 0) and h % net.get("groups", 1) == 0, "low, band, bands or groups")
     if "levels" in net:
         net["levels"] = [tuple(check(LEVEL, level).values()) for level in net["levels"]]
-        n0, groups, wide, f = net["frequencies"], net["groups"], net["mask_features"], net["grid_features"]
+        f = net.setdefault("grid_features", 1)
         need(all(float(np.float32(level[0])) == level[0] and level[3] != 3 for level in net["levels"]), "a level's scale or taps")
-        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]) and h % groups == 0, "stretch or groups")
-        need(net["low"] < net["band"] and net["bands"] <= net["band"] - net["low"], "low, band or bands")
-        tensors += [("frequency", (n0, d), -1), ("phase", (n0,), -1)]
-        tensors += [(f"grid.{i}", (level[2], f), 1) for i, level in enumerate(net["levels"])]
+        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]), "stretch")
         dense = itertools.takewhile(
             lambda i: net["levels"][i][1] > 1 and net["levels"][i][1] ** d == net["levels"][i][2], range(len(net["levels"]))
         )
         net["dense"] = [f"grid.{i}" for i in dense] if d in (2, 3) else []
+    if name in OTHERS:
+        tensors += OTHERS[name][0](net)
+    elif "levels" in net:
+        n0, groups, wide = net["frequencies"], net["groups"], net["mask_features"]
+        tensors += [("frequency", (n0, d), -1), ("phase", (n0,), -1)]
+        tensors += [(f"grid.{i}", (level[2], f), 1) for i, level in enumerate(net["levels"])]
         f *= len(net["levels"])
         tensors += [("mask.0.weight", (wide, f), 1), ("mask.0.bias", (wide,), -1)]
         first, more = ("mask.1", net["bands"] + groups * layers, wide), f * (name == "sasnet.2")
     rows = [first, *((f"hidden.{i}", h, h if i or "levels" not in net else n0 + more) for i in range(layers)), ("out", c, h + more)]
-    for row, height, width in rows:
+    for row, height, width in rows if name not in OTHERS else []:
         tensors += [(f"{row}.weight", (height, width), 0), (f"{row}.bias", (height,), -1)]
     if "windows" in head:
         k = -(-head["axes"][0]["n"] // head["windows"]["hop"][0])
@@ -519,6 +524,8 @@ def read_net(head: Map) -> Map:
 
 def network(net: Map, params: dict[str, Array], x: Array, real: type) -> Array:
     """Section 9: outputs (n, c) of coordinates (n, d)."""
+    if net["id"] in OTHERS:
+        return OTHERS[net["id"]][1](net, {name: value.astype(float) for name, value in params.items()}, x).astype(real)
     p: dict[str, Array] = {name: value.astype(real) for name, value in params.items()}
     layers, h = net["hidden_layers"], net["hidden_features"]
 

@@ -65,5 +65,5 @@ def masks(engine: Engine, network: Network, config: Any, params: Params, windows
 
 
 def _masks_of_one(engine: Engine, network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
-    modulation = network.modulate(engine.ops, config, params, coords)
-    return None if modulation is None else engine.ops.columns(modulation, 0, config.masks)
+    count = getattr(config, "masks", 0)
+    return engine.ops.columns(network.modulate(engine.ops, config, params, coords), 0, count) if count else None

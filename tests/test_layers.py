@@ -18,7 +18,7 @@ ORDER = (
     ("coordinates",),
     ("windows",),
     ("rans",),
-    ("entropy", "quantize", "lattice", "metrics", "sound_metrics", "mesh"),
+    ("entropy", "quantize", "lattice", "metrics", "edges", "sound_metrics", "mesh"),
     ("ops",),
     ("networks", "signals"),
     ("head",),
@@ -29,8 +29,8 @@ ORDER = (
     ("evaluation", "fit"),
     ("decoder",),
     ("bounded", "structure"),
-    ("assembly", "quality", "frames", "settling", "convert"),
-    ("codec", "doctor"),
+    ("assembly", "quality", "paper_metrics", "frames", "settling", "convert"),
+    ("codec", "doctor", "solve"),
     ("bench",),
     ("cli",),
     ("__main__", "__init__"),
@@ -39,16 +39,17 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/"),
+    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/", "solve/"),
     "onnx": ("backends/onnx.py",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),
     "PIL": ("signals/", "bench/peers.py"),
     "matplotlib": ("bench/plots.py",),
+    "skimage": ("edges.py",),
     "pysz": ("bench/volume_peers.py",),
     "zfpy": ("bench/volume_peers.py",),
 }
-LAZY = ("PIL", "matplotlib", "pysz", "zfpy")
+LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy")
 MAX_LINES = 400
 
 

@@ -1,6 +1,7 @@
 """The decoder in one file: what it may import, the examples of the format's text, the package's samples, and damage."""
 
 import ast
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 import inrcodec
-from conformance import minidecoder
-from inrcodec import residual
+from conformance import compared, minidecoder
+from inrcodec import residual, spec
 from inrcodec.errors import InrError
 from tools import small_files, small_residuals
 
@@ -34,6 +35,18 @@ def test_it_needs_numpy_and_the_standard_library_only() -> None:
 
 def test_it_stays_small() -> None:
     assert len(PATH.read_text().splitlines()) <= 720
+
+
+def test_networks_for_comparison_are_a_file_of_their_own(tmp_path: Path) -> None:
+    """Both files together know what the package knows; the decoder alone refuses the others."""
+    assert compared.COMPARED.keys() == spec.COMPARED_FIELDS.keys() and minidecoder.NETWORKS.keys() == spec.NETWORK_FIELDS.keys()
+    for program, code in (([str(PATH)], 5), (["-m", "conformance.compared"], 0)):
+        file = VALID / "finer.1-rgb" / "input.inr"
+        found = subprocess.run(
+            [sys.executable, *program, str(file), "-o", str(tmp_path / "out")], capture_output=True, text=True, check=False
+        )
+        assert found.returncode == code, found.stderr
+        assert "finer.1" in found.stderr or code == 0
 
 
 def numbers(text: str, models: list[tuple[int, int]]) -> list[int]:

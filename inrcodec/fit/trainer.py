@@ -25,9 +25,11 @@ from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule, Target
+from inrcodec.fit.progress import advance, is_due
 from inrcodec.fit.quantized import FlatLayout, Rate, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.fit.steering import rounded_turn, steer, wanted_distortion
+from inrcodec.networks.sape import PROGRESS
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -149,6 +151,8 @@ def _run(
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
         aside = data.between(state.step) if schedule.between_every and state.step % schedule.between_every == 0 else None
         batch = aside or data.batch(_next_phase(state, data), state.step)
+        if state.log_step is None and is_due(plan, state.step):
+            advance(lanes[0], layout.views(state.values)[PROGRESS], plan, batch)
         distortion = batch_gradients(
             lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
         )
