@@ -18,6 +18,7 @@ VERBS = {
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
     "convert": "write an .inr file anew, with other metadata",
+    "solve": "solve a differential equation and write the solution as an .inr file",
     "bench": "measure rate-distortion curves beside other codecs",
     "doctor": "say what this installation can do",
 }

@@ -190,8 +190,13 @@ def progress_fraction(state: State, steps: int, time_limit: float | None) -> flo
 
 def learning_rate_factor(state: State, warmup: int, final: float, fraction: float) -> float:
     """Linear warm-up, then a cosine down to `final`."""
-    cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    cosine = learning_rate_factor_of(fraction, final)
     return state.rate_factor * cosine * min(1.0, (state.step + 1) / warmup)
+
+
+def learning_rate_factor_of(fraction: float, final: float) -> float:
+    """A cosine from 1 down to `final`."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
 def _next_phase(state: State, data: Data) -> tuple[int, ...]:
