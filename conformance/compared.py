@@ -45,7 +45,7 @@ def tensors(net: Map) -> list[Spec]:
         layer("mask.0", net["mask_features"], f, 1)
         layer(
             "mask.1",
-            sum(on * (net["groups"] if i else net.get("bands", net["groups"])) for i, on in enumerate(masked)),
+            sum(int(on * (net["groups"] if i else net.get("bands", net["groups"]))) for i, on in enumerate(masked)),
             net["mask_features"],
         )
     if name == "rbf.1":
@@ -54,7 +54,7 @@ def tensors(net: Map) -> list[Spec]:
     entering = {"ffn.1": 2 * n0, "pemlp.1": d * (1 + 2 * net.get("octaves", 0)), "sape.1": d + 2 * n0, "ngp.1": f, "rbf.1": h + f}
     for i in range(-1 + sasnet, layers):
         width = n0 if sasnet and i == 0 else h
-        layer(f"hidden.{i}" if i >= 0 else "first", h * (twice if i >= 0 else 1), width if i >= 0 else entering.get(name, d))
+        layer(f"hidden.{i}" if i >= 0 else "first", h * (twice if i >= 0 else 1), width if i >= 0 else int(entering.get(name, d)))
     layer("out", net["out_features"], twice * h)
     waves = [f"{row}.{part}" for row in ("first", *(f"hidden.{i}" for i in range(layers))) for part in ("omega", "phase", "amplitude")]
     return found + [(wave, (net["sines"],), -1) for wave in waves if name == "staf.1"]
@@ -103,11 +103,16 @@ def outputs(net: Map, p: dict[str, Array], x: Array) -> Array:
 
 def masked_sines(net: Map, p: dict[str, Array], x: Array, f: Array, linear: Callable[[str, Array], Array]) -> Array:
     """The last three of section 9.1."""
-    h, layers, groups, bands = net["hidden_features"], net["hidden_layers"], net.get("groups", 1), net.get("bands", net.get("groups", 1))
+    h, layers, groups, bands = (
+        net["hidden_features"],
+        net["hidden_layers"],
+        int(net.get("groups", 1)),
+        int(net["bands"] if "bands" in net else net.get("groups", 1)),
+    )
     on = net.get("masked", [int("levels" in net)] * (layers + 1))
     m = np.exp(-np.logaddexp(0, -linear("mask.1", np.maximum(linear("mask.0", f), 0)))) if any(on) else np.ones((len(x), 1))
     width, n0 = (h, h) if "s_min" in net else (h, net["frequencies"])
-    own, omega, amplitude = np.arange(n0) // (n0 // groups) if "s_min" in net else np.zeros(n0, int), net.get("omega_0", 1), 1
+    own, omega, amplitude = np.arange(n0) // (n0 // groups) if "s_min" in net else np.zeros(n0, int), net.get("omega_0", 1), np.ones(1)
     if "s_min" in net:
         omega = (10 ** np.linspace(net["s_min"], net["s_max"], h)).astype(np.float32).astype(float)
         amplitude = 1 / omega

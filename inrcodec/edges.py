@@ -24,12 +24,13 @@ def edge_mask(image: NDArray[Any], *, sigma: float = SIGMA, radius: int = RADIUS
     Raises BackendMissing without scikit-image.
     """
     try:
-        from skimage.feature import canny
-        from skimage.morphology import disk
+        from skimage import feature, morphology
     except ImportError as error:
         raise BackendMissing("edges: scikit-image is not installed; pip install 'inrcodec[bench]'") from error
-    found = np.asarray(canny(grey(image), sigma=sigma), dtype=bool)
+    detect: Any = feature.canny
+    disk: Any = morphology.disk
+    found: NDArray[np.bool_] = np.asarray(detect(grey(image), sigma=sigma), dtype=np.bool_)
     kernel = disk(radius)
     padded = np.pad(found, radius)
     shifted = [padded[y : y + found.shape[0], x : x + found.shape[1]] for y, x in zip(*np.nonzero(kernel), strict=True)]
-    return np.any(shifted, axis=0)
+    return np.asarray(np.any(shifted, axis=0), dtype=np.bool_)

@@ -84,7 +84,8 @@ def noisiness(source: NDArray[np.floating], slopes: NDArray[np.floating], smooth
         raise UsageError(f"expected an image of 3 x 3 pixels at least and slopes (h, w, 2), got {source.shape} and {slopes.shape}")
     if not smooth.any():
         return math.nan
-    differences = np.stack(np.gradient(source.astype(np.float64), 2 / h, 2 / w, edge_order=2), axis=-1)
+    along: Any = np.gradient(source.astype(np.float64), 2 / h, 2 / w, edge_order=2)
+    differences = np.stack(list(along), axis=-1)
     apart = np.linalg.norm(differences, axis=-1) - np.linalg.norm(slopes.astype(np.float64), axis=-1)
     return float(np.abs(apart[smooth]).mean())
 

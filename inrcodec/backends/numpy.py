@@ -83,7 +83,7 @@ class NumpyOps:
         return np.concatenate([x, y], axis=1)
 
     def coordinates(self, coords: Coordinates) -> F32:
-        return coordinate_array(coords).astype(self.precision)
+        return np.asarray(coordinate_array(coords), dtype=self.precision)
 
     def fourier(self, coords: Coordinates, w: F32, *, weight_scale: float) -> F32:
         scaled = np.asarray(w, dtype=np.float64) * weight_scale
@@ -103,7 +103,7 @@ class NumpyOps:
 
     def radial(self, coords: Coordinates, centres: F32, scales: F32) -> F32:
         apart = scales.astype(np.float64) * (coordinate_array(coords)[:, None] - centres)
-        return (1 / (1 + (apart**2).sum(axis=2))).astype(self.precision)
+        return np.asarray(1 / (1 + (apart**2).sum(axis=2)), dtype=self.precision)
 
     def ramps(self, t: F32, count: int) -> F32:
         return np.clip(self.precision(count) * t - np.arange(count, dtype=self.precision), 0, 1)

@@ -155,7 +155,7 @@ def _sasnet_ablation(shape: tuple[int, ...], c: int, layers: int, omega: float) 
 def ablated(config: SasnetConfig, *, frozen: int, masked: tuple[int, ...]) -> SasnetAblationConfig:
     """A row of SASNet's table 4 with the sizes of `config`."""
     values = [getattr(config, name) for name in SasnetConfig.__dataclass_fields__]
-    return SasnetAblationConfig(*values, frozen, masked)
+    return SasnetAblationConfig(*(*values, frozen, masked))
 
 
 COMPARED: dict[str, Callable[[tuple[int, ...], int, int, float], Sizes]] = {

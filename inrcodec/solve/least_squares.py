@@ -44,7 +44,7 @@ def fit_output(
     progress: told the number of the step and the sum; True ends it.
     """
     head, q = params[:-count], params[-count:]
-    own = [Condition(c.points, lambda last, x, row=c.row: row(torch.cat([head, last]), x), c.weight) for c in conditions]
+    own = [Condition(c.points, _behind(head, c.row), c.weight) for c in conditions]
     r, jacobian = linearized(own, q)
     losses = [float(r @ r)]
     for step in range(1, steps + 1):
@@ -67,6 +67,11 @@ def fit_output(
         if progress is not None and progress(step, loss):
             break
     return Minimum(torch.cat([head, q]), tuple(losses))
+
+
+def _behind(head: Tensor, row: Row) -> Row:
+    """`row` as a function of the parameters behind `head`."""
+    return lambda last, x: row(torch.cat([head, last]), x)
 
 
 def residuals(conditions: Sequence[Condition], params: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ def relative_l2(found: NDArray[np.floating], exact: NDArray[np.floating]) -> flo
 
 
 def _world(axes: tuple[Axis, ...], unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([axis.low for axis in axes]) + unit * np.array([axis.high - axis.low for axis in axes])
+    return np.asarray(np.array([axis.low for axis in axes]) + unit * np.array([axis.high - axis.low for axis in axes]))
 
 
 def _test_points(axes: tuple[Axis, ...]) -> NDArray[np.float64]:

@@ -170,7 +170,7 @@ def adam(loss: Callable[[Tensor], Tensor], params: Tensor, *, steps: int, rate: 
     for _ in range(steps):
         optimizer.zero_grad()
         found = loss(p)
-        losses.append(float(found))
+        losses.append(float(found.detach()))
         if not math.isfinite(losses[-1]):
             break
         found.backward()  # type: ignore[no-untyped-call]
