@@ -54,7 +54,11 @@ def tensors(net: Map) -> list[Spec]:
     entering = {"ffn.1": 2 * n0, "pemlp.1": d * (1 + 2 * net.get("octaves", 0)), "sape.1": d + 2 * n0, "ngp.1": f, "rbf.1": h + f}
     for i in range(-1 + sasnet, layers):
         width = n0 if sasnet and i == 0 else h
-        layer(f"hidden.{i}" if i >= 0 else "first", h * (twice if i >= 0 else 1), width if i >= 0 else int(entering.get(name, d)))
+        layer(
+            f"hidden.{i}" if i >= 0 else "first",
+            h * (twice if i >= 0 else 1),
+            width if i >= 0 else entering.get(name, d),
+        )
     layer("out", net["out_features"], twice * h)
     waves = [f"{row}.{part}" for row in ("first", *(f"hidden.{i}" for i in range(layers))) for part in ("omega", "phase", "amplitude")]
     return found + [(wave, (net["sines"],), -1) for wave in waves if name == "staf.1"]
