@@ -51,13 +51,19 @@ def tensors(net: Map) -> list[Spec]:
     if name == "rbf.1":
         found += [("centre", (net["centres"], d), 1), ("scale", (net["centres"], d), 1)]
         layer("radial", h, net["centres"])
-    entering = {"ffn.1": 2 * n0, "pemlp.1": d * (1 + 2 * net.get("octaves", 0)), "sape.1": d + 2 * n0, "ngp.1": f, "rbf.1": h + f}
+    entering: dict[str, int] = {
+        "ffn.1": 2 * n0,
+        "pemlp.1": d * (1 + 2 * net.get("octaves", 0)),
+        "sape.1": d + 2 * n0,
+        "ngp.1": f,
+        "rbf.1": h + f,
+    }
     for i in range(-1 + sasnet, layers):
         width = n0 if sasnet and i == 0 else h
         layer(
             f"hidden.{i}" if i >= 0 else "first",
             h * (twice if i >= 0 else 1),
-            width if i >= 0 else entering.get(name, d),
+            width if i >= 0 else entering.get(name, int(d)),
         )
     layer("out", net["out_features"], twice * h)
     waves = [f"{row}.{part}" for row in ("first", *(f"hidden.{i}" for i in range(layers))) for part in ("omega", "phase", "amplitude")]
