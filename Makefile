@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-signals bench-rd fuzz format clean
+.PHONY: help demo test test-slow test-browser check targets bench bench-signals bench-rd bench-query fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,17 @@ test: $(VENV)/.ready  ## all fast tests
 test-slow: $(VENV)/.ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+test-browser: $(VENV)/.ready  ## the tests of pages in a headless Chromium (Debian: apt-get install chromium)
+	$(BIN)/python -m pytest -m browser
+
 check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+targets: $(VENV)/.ready  ## encode the signals of conformance/targets/, decode them by every engine, judge PSNR and IoU (minutes)
+	$(BIN)/python -m conformance.targets
 
 bench: $(VENV)/.ready  ## measure encode, decode and step cost into tools/results/ (about an hour; DATA=folder of div2k/ and kodak/)
 	$(BIN)/python -m tools.bench_encode
@@ -44,6 +50,9 @@ bench-rd: $(VENV)/.ready  ## rate-distortion curves of the folder IMG beside oth
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/inrcodec bench rd "$(IMG)" -o build/rd --crop 512x512 --bpp 0.5,1,2,3 --published kodak --resume
 	$(BIN)/python -m tools.bench_ablation --resume
+
+bench-query: $(VENV)/.ready  ## measure points, regions and a streamed 16384x16384 picture into tools/results/ (minutes)
+	$(BIN)/python -m tools.bench_query
 
 fuzz: $(VENV)/.ready  ## give damaged files to every reader (SECONDS=10 each, SEED=0); what fails goes to build/fuzz/
 	$(BIN)/python -m tools.fuzz --seconds $(SECONDS) --seed $(SEED) --json build/fuzz.json

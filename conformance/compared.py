@@ -1,6 +1,6 @@
 """The networks of section 9.1, with which others are compared, for minidecoder.py, which alone refuses them.
 
-    python -m conformance.compared FILE -o OUT [as minidecoder.py]
+    python -m conformance.compared FILE -o OUT [as conformance.adapter]
 
 Written from the text of the format, with NumPy alone. Importing this makes minidecoder.py know them.
 """
@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from conformance import minidecoder
-from conformance.minidecoder import SASNET, SINES, Array, Map
+from conformance.minidecoder import SASNET, SINES, Array
 
+Map = dict[str, Any]
 Spec = tuple[str, tuple[int, ...], int]  # name, shape, axis
-EMBEDDING, ABOVE = "frequencies:int:1:8192 period:float:5e-324:inf band:int:1:255", ":float:5e-324:inf "
-GRID = SASNET[SASNET.index("grid_f") :]
+EMBEDDING, ABOVE = "frequencies:int:1:8192 period:float:5e-324 band:int:1:255", ":float:5e-324 "
+MASKED = minidecoder.TABLES["sasnet.1"]
+GRID, GROUPS = (MASKED[MASKED.index(key) :] for key in ("grid_features", "groups"))
 COMPARED = {"ffn.1": EMBEDDING, "pemlp.1": "octaves:int:1:24", "gauss.1": "scale" + ABOVE, "staf.1": "sines:int:1:64", "ngp.1": GRID}
 COMPARED |= {"finer.1": f"first_omega_0{ABOVE}omega_0{ABOVE}", "wire.1": f"first_omega_0{ABOVE}omega_0{ABOVE}scale{ABOVE}"}
-COMPARED |= {"sape.1": EMBEDDING + " levels:list*:1:1 stretch:float*", "rbf.1": GRID + " centres:int:1:8192 omega_0" + ABOVE}
-COMPARED |= {"msa-masked.1": "s_min:float:-6:6 s_max:float:-6:6 " + SASNET[SASNET.index("groups") :]}
-COMPARED = {name: SINES + fields for name, fields in COMPARED.items()}
-COMPARED |= {"sasnet-unmasked.1": SASNET[: SASNET.index(" bands")], "sasnet-ablation.1": SASNET + " frozen:int:0:1 masked:int*:2:65"}
+COMPARED |= {"sape.1": EMBEDDING + " levels:[LEVEL]*:1:1 stretch:float*", "rbf.1": GRID + " centres:int:1:8192 omega_0" + ABOVE}
+COMPARED |= {"msa-masked.1": "s_min:float:-6:6 s_max:float:-6:6 " + GROUPS}
+COMPARED = {name: f"{SINES} {fields}" for name, fields in COMPARED.items()}
+COMPARED |= {"sasnet-unmasked.1": SASNET[: SASNET.index(" bands")], "sasnet-ablation.1": MASKED + " frozen:int:0:1 masked:int*:2:65"}
 
 
 def tensors(net: Map) -> list[Spec]:
@@ -40,7 +43,7 @@ def tensors(net: Map) -> list[Spec]:
         found += [("frequency", (n0, d), -1)] + [("phase", (n0,), -1)] * sasnet
     elif sasnet:
         layer("first", n0, d)
-    found += [(f"grid.{i}", (level[2], net["grid_features"]), 1) for i, level in enumerate(net.get("levels", ()))]
+    found += [(f"grid.{i}", (level["entries"], net["grid_features"]), 1) for i, level in enumerate(net.get("levels", ()))]
     if "mask_features" in net:
         layer("mask.0", net["mask_features"], f, 1)
         layer(
@@ -143,8 +146,10 @@ def masked_sines(net: Map, p: dict[str, Array], x: Array, f: Array, linear: Call
     return linear("out", a)
 
 
-minidecoder.NETWORKS.update(COMPARED)
+minidecoder.TABLES.update(COMPARED)
 minidecoder.OTHERS.update(dict.fromkeys(COMPARED, (tensors, outputs)))
 
 if __name__ == "__main__":
-    sys.exit(minidecoder.main())
+    from conformance import adapter
+
+    sys.exit(adapter.main())

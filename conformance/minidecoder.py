@@ -1,6 +1,6 @@
-"""A decoder of .inr files in one file, written from the text of the format, formats/inr-0.1.md, whose sections it follows and names.
+"""A decoder of .inr files in one file, written from the text of the format, formats/inr-1.0.md, whose sections it follows and names.
 
-It needs Python 3.11 and NumPy, for codecs 2, 5 and 7 also zstd: Python 3.14, or the module zstandard or backports.zstd. Copy it into any
+It needs Python 3.11 and NumPy, for missing samples also zstd: Python 3.14, or the module zstandard or backports.zstd. Copy it into any
 program. It is made to be read, and to be safe with any bytes; not to be fast.
 
     file = minidecoder.open(data)                          # bytes; InrError.code: 4 corrupt, 5 unsupported, 6 a limit exceeded
@@ -9,19 +9,16 @@ program. It is made to be read, and to be safe with any bytes; not to be fast.
     file.at([[0.0, 0.5]])                                  # numbers at coordinates, not clipped; of a shape its distances
 """
 
-import argparse
 import bisect
 import functools
 import importlib
 import itertools
 import math
+import re
 import struct
-import sys
 import unicodedata
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -30,9 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 # What this reader takes; elements and numbers cost about 50 bytes each. Coding work: so much, and more for each byte of DATA.
 MAX_CHUNKS, MAX_ANCILLARY, MAX_ELEMENTS, MAX_NUMBERS, CODING, CODING_PER_BYTE = 1024, 2**24, 2**25, 2**26, 2**20, 2**10
 BAND = 2**22  # section 11
+MANTISSAS = np.array([8388608, 9147842, 9975792, 10878679, 11863283, 12937002, 14107901, 15384775], np.float32)  # section 4
 USAGE, CORRUPT, UNSUPPORTED, LIMIT, MISSING = 2, 4, 5, 6, 9
 Array = NDArray[Any]
-Map = dict[str, Any]
 Model = tuple[list[int], list[int]]  # frequencies and starts of the letters
 
 
@@ -60,10 +57,8 @@ def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         need(len(chunks) < MAX_CHUNKS and (name[:1].isupper() or end - at - 8 <= MAX_ANCILLARY), "too many chunks, or too long ones", LIMIT)
         chunks.append((name, data[at + 8 : end]))
         at = end + 4
-    names = [name for name, _ in chunks]
-    need(names[:1] == [b"HEAD"] and names.count(b"HEAD") == 1, "HEAD is not the first chunk, once")
-    need(chunks[-1] == (b"DONE", b"") and names.count(b"DONE") == 1, "DONE is not the last chunk, once and empty")
-    need([name for name, _ in itertools.groupby(names)].count(b"DATA") == 1, "no DATA chunks, or others among them")
+    order = rb"HEAD([a-z]...)*(DATA)+([a-z]...)*DONE"
+    need(re.fullmatch(order, b"".join(name for name, _ in chunks)) and not chunks[-1][1], "wrong order of chunks, or DONE is not empty")
     return chunks
 
 
@@ -97,7 +92,7 @@ def unpack(data: bytes, at: int, depth: int = 1) -> tuple[Any, int]:
         need(tag in (0xC4, 0xC5, 0xC6) or (text.encode() == raw and unicodedata.is_normalized("NFC", text)), "a string not in UTF-8 or NFC")
         return raw if tag in (0xC4, 0xC5, 0xC6) else text, at
     need(depth <= 16 and value <= 4096, "nested too deep, or too many entries")
-    items, step = [], 2 if tag < 0x90 or tag >= 0xDE else 1
+    items, step = list[Any](), 2 if tag < 0x90 or tag >= 0xDE else 1
     for _ in range(value * step):
         item, at = unpack(data, at, depth + 1)
         items.append(item)
@@ -110,48 +105,56 @@ def ascending(names: Any) -> bool:
     return strings and all(a.encode() < b.encode() for a, b in itertools.pairwise(names))
 
 
-# Section 2: key, type, least and largest value. A type with * is a list of such, and the bounds are those of its length; ? is optional.
-HEAD = "kind:str level:int req:str* axes:dict*:1:4 out:dict net:list tens:list* color?:dict space?:dict windows?:dict opt?:dict"
-AXIS = "name:str n:int:1:2147483648 lo?:float hi?:float"
-OUT = "channels:dict*:1:4096 bits:int:1:16 dtype?:str valid?:bool:1:1 residual?:dict"
-RESIDUAL = "bound:float:0:inf step:float:5e-324:inf tolerance:float:5e-324:inf"
-CHANNEL = "name:str role:str scale:float offset:float low?:float high?:float"
-SPACE, WINDOWS, COLOR = "spacing:float* affine?:float* units?:str", "hop:int* overlap:int*", "icc?:bool source?:str"
-SINES = "in_features:int out_features:int hidden_features:int:1:8192 hidden_layers:int:0:64 "
-SASNET = (
-    "in_features:int out_features:int frequencies:int:1:8192 hidden_features:int:1:8192 hidden_layers:int:1:64 omega_0:float:5e-324:inf"
-)
-SASNET += " period:float:5e-324:inf low:int:1:254 band:int:2:255 bands:int:1:254 groups:int:1:8192 mask_features:int:1:8192"
-SASNET += " grid_features:int:1:64 levels:list*:1:64 stretch:float*"
-LEVEL = "scale:float:1e-45:3.4028235e38 resolution:int:1:1048576 entries:int:1:268435456 taps:int:2:4"
-NETWORKS = {
-    "siren.1": SINES + "first_omega_0:float:5e-324:inf omega_0:float:5e-324:inf",
-    "msa.1": SINES + "s_min:float:-6:6 s_max:float:-6:6",
+# Sections 2 and 9: keys and rules, see `check`; with ? a key may be absent.
+SINES = "in_features:int out_features:int hidden_features:int:1:8192 hidden_layers:int:0:64"
+SASNET = "in_features:int out_features:int frequencies:int:1:8192 hidden_features:int:1:8192 hidden_layers:int:1:64 omega_0:float:5e-324"
+SASNET += " period:float:5e-324 low:int:1:254 band:int:2:255 bands:int:1:254 groups:int:1:8192 mask_features:int:1:8192"
+TABLES = {
+    "HEAD": "kind:str level:int req:str* axes:AXIS*:1:4 out:OUT net:list tens:[ENTRY]* color?:COLOR space?:SPACE windows?:WINDOW opt?:dict",
+    "AXIS": "name:str n:int:1:2147483648 lo?:float hi?:float",
+    "OUT": "channels:CHANNEL*:1:4096 bits:int:1:16 dtype?:str valid?:bool:1:1 residual?:RESIDUAL",
+    "RESIDUAL": "bound:float:0 step:float:5e-324 tolerance:float:5e-324",
+    "CHANNEL": "name:str role:str scale:float offset:float low?:float high?:float",
+    "SPACE": "spacing:float* affine?:float* units?:str",
+    "WINDOW": "hop:int*:1:1 overlap:int*:1:1",
+    "COLOR": "icc?:bool source?:str",
+    "ENTRY": "codec:int length:int:0",
+    "LEVEL": "scale:float:1e-45:3.4028235e38 resolution:int:1:1048576 entries:int:1:268435456 taps:int:2:4",
+    "siren.1": SINES + " first_omega_0:float:5e-324 omega_0:float:5e-324",
+    "msa.1": SINES + " s_min:float:-6:6 s_max:float:-6:6",
+    "sasnet.1": SASNET + " grid_features:int:1:64 levels:[LEVEL]*:1:64 stretch:float*",
 }
-NETWORKS |= {"sasnet.1": SASNET, "sasnet.2": SASNET}
-OTHERS = dict[str, tuple[Callable[[Map], list[Any]], Callable[[Map, dict[str, Array], Array], Array]]]()  # section 9.1: see compared.py
+TABLES["sasnet.2"] = TABLES["sasnet.1"]
+# Section 9.1, see compared.py: the tensors of a configuration, and its outputs as `network` has them.
+OTHERS = dict[str, tuple[Callable[[dict[str, Any]], list[Any]], Callable[[dict[str, Any], dict[str, Array], Array], Array]]]()
 KINDS, ROLES = ("image", "volume", "shape", "audio", "video", "field"), ("color", "alpha", "value", "sdf")
 RANGES = {f"{u}int{b}": (0 if u else -(2 ** (b - 1)), 2 ** (b - 1 + len(u)) - 1) for u in ("", "u") for b in (8, 16, 32)}
 RANGES |= {f"float{b}": (-math.inf, math.inf) for b in (16, 32, 64)}
 
 
-def check(fields: str, value: Any) -> Map:
-    """Section 2: a map, or values in the order of the fields, if it has the keys, types and bounds of a table."""
-    table = {key: rule for key, *rule in (field.split(":") for field in fields.split())}
-    if type(value) is list and len(value) == len(table):
-        value = dict(zip(table, value, strict=True))
-    need(type(value) is dict and value.keys() <= {key.rstrip("?") for key in table}, f"unknown keys, or not a map: {value!r:.99}")
-    for key, (kind, *bounds) in table.items():
-        name, item, many = key.rstrip("?"), value.get(key.rstrip("?")), kind[-1] == "*"
-        need(key in value or name != key, f"no key {key}")
-        if name in value:
-            right = all(type(entry).__name__ == kind[:-1] for entry in item) if many and type(item) is list else type(item).__name__ == kind
-            need(right, f"{name} is of the wrong type")
-            need(not bounds or float(bounds[0]) <= (len(item) if many else item) <= float(bounds[1]), f"{name} is out of range")
-    return dict(value)
+def check(rule: str, value: Any, name: str) -> Any:
+    """A value that keeps a rule: a type or a map of TABLES, in brackets a list in its order, which becomes a map; with * a list of such;
+    then the bounds of the number, or of the list's length."""
+    kind, *bounds = rule.split(":")
+    if kind[-1] == "*":
+        need(type(value) is list, f"{name} is not a list")
+        value = [check(kind[:-1], entry, name) for entry in value]
+    elif kind.strip("[]") in TABLES:
+        rules = dict(field.split(":", 1) for field in TABLES[kind.strip("[]")].split())
+        if kind[0] == "[":
+            need(type(value) is list and len(value) == len(rules), f"{name} is not a list of {len(rules)} values")
+            value = dict(zip(rules, value, strict=True))
+        wanted, known = {key for key in rules if key[-1] != "?"}, {key.rstrip("?") for key in rules}
+        need(type(value) is dict and wanted <= value.keys() <= known, f"{name} is not a map, or has missing or unknown keys")
+        value = {key: check(rules[key if key in rules else key + "?"], entry, key) for key, entry in value.items()}
+    else:
+        need(type(value).__name__ == kind, f"{name} is of the wrong type")
+    size = len(value) if kind[-1] == "*" else value
+    need(not bounds or float(bounds[0]) <= size <= float([*bounds, "inf"][1]), f"{name} is out of range")
+    return value
 
 
-def read_head(payload: bytes, icc: bool) -> Map:
+def read_head(payload: bytes, icc: bool) -> dict[str, Any]:
     """Section 2: the map, checked."""
     need(len(payload) > 2, "HEAD is empty")
     need(payload[0] == 0, f"unknown major version {payload[0]}", UNSUPPORTED)
@@ -159,131 +162,133 @@ def read_head(payload: bytes, icc: bool) -> Map:
     head, end = unpack(payload, 2)
     need(end == len(payload) and type(head) is dict and ascending(head.get("req")), "not one map with a sorted list req")
     need({*head["req"]} <= {"residual"}, f"unknown features {head['req']}", UNSUPPORTED)
-    check(HEAD, head)
+    check("HEAD", head, "HEAD")
     need(head["kind"] in KINDS and head["level"] == 1, "unknown kind or level", UNSUPPORTED)
-    axes, out, d = [check(AXIS, axis) for axis in head["axes"]], check(OUT, head["out"]), len(head["axes"])
+    axes, out, d = head["axes"], head["out"], len(head["axes"])
     need(all(axis.get("lo", -1) < axis.get("hi", 1) for axis in axes), "an axis without extent")
-    channels, dtype = [check(CHANNEL, channel) for channel in out["channels"]], out.get("dtype", "float64")
-    need(dtype in RANGES and ("valid" not in out or "float" in out.get("dtype", "")), "unknown dtype, or valid not beside a floating one")
+    need(out.get("dtype", "float64") in RANGES, "unknown dtype")
+    need("valid" not in out or "float" in out.get("dtype", ""), "valid, and not beside a floating dtype")
     need(("residual" in out) == bool(head["req"]) and ("residual" not in out or head["kind"] != "shape"), "a residual out of place")
-    check(RESIDUAL, out.get("residual", {"bound": 0.0, "step": 1.0, "tolerance": 1.0}))
-    for channel in channels:
-        low, high = channel.get("low", 0.0), channel.get("high", 1.0)
-        need(channel["role"] in ROLES and RANGES[dtype][0] <= low < high <= RANGES[dtype][1], "wrong role, low or high")
-        need("dtype" in out or not channel.keys() & {"low", "high"}, "low or high without dtype")
-    space = check(SPACE, head.get("space", {"spacing": [0.0] * d}))
+    least, most = RANGES[out.get("dtype", "float64")]
+    for channel in out["channels"]:
+        right = channel["role"] in ROLES and least <= channel.get("low", 0.0) < channel.get("high", 1.0) <= most
+        need(right and ("dtype" in out or not channel.keys() & {"low", "high"}), "wrong role, low or high")
+    space = head.get("space", {"spacing": [0.0] * d})
     affine = space.get("affine", [0.0] * 4)
     need(len(space["spacing"]) == d and len(affine) in (4, 9, 16, 25)[:d], "spacing or affine of the wrong length")
-    need(not check(COLOR, head.get("color", {})).get("icc") or icc, "no iCCP chunk")
+    need(not head.get("color", {}).get("icc") or icc, "no iCCP chunk")
     if "windows" in head:
-        hop, overlap = check(WINDOWS, head["windows"]).values()
-        need(d == len(hop) == len(overlap) == 1, "windows of more than one axis")
-        need(1 <= hop[0] < axes[0]["n"] and 2 <= overlap[0] <= hop[0] and overlap[0] % 2 == 0, "wrong hop or overlap")
+        [hop], [overlap] = head["windows"]["hop"], head["windows"]["overlap"]
+        need(d == 1 and 1 <= hop < axes[0]["n"] and 2 <= overlap <= hop and overlap % 2 == 0, "wrong hop or overlap, or more than one axis")
     if head["kind"] == "shape":
-        need(d == 3 and "dtype" in out and [c["role"] for c in channels] == ["sdf"] and len(affine) == 16, "not the HEAD of a shape")
+        need(d == 3 and "dtype" in out and [c["role"] for c in out["channels"]] == ["sdf"] and len(affine) == 16, "not the HEAD of a shape")
         a, b, c = np.reshape(affine, (4, 4))[:3, :3]
         need(a @ np.cross(b, c) != 0, "a shape whose affine cannot be inverted")
     return dict(head)
 
 
-def read_tensors(head: Map, net: Map, data: bytes) -> tuple[dict[str, Array], Array | None, Array | None]:
+def read_net(head: dict[str, Any]) -> dict[str, Any]:
+    """Section 9: the configuration, and `tensors`, a list of (name, shape, axis), and `dense`, the names of the levels of section 10."""
+    need(head["net"] and type(head["net"][0]) is str, "net without an id")
+    name, *values = head["net"]
+    need(name in TABLES and "." in name, f"unknown network {name!r:.99}", UNSUPPORTED)
+    net = check(f"[{name}]", values, "net") | {"id": name, "dense": [], "tensors": []}
+    d, c, h, layers = (net[key] for key in ("in_features", "out_features", "hidden_features", "hidden_layers"))
+    need(d == len(head["axes"]) and c == len(head["out"]["channels"]), "a network that does not fit the axes and channels")
+    need(net.get("s_min", 0) <= net.get("s_max", 0), "s_min above s_max")
+    need(net.get("bands", 1) <= net.get("band", 1) - net.get("low", 0) and h % net.get("groups", 1) == 0, "low, band, bands or groups")
+    tensors, first, enter, more = net["tensors"], ("first", h, d), h, 0
+    if "levels" in net:
+        f = net.setdefault("grid_features", 1) * len(net["levels"])
+        need(all(float(np.float32(v["scale"])) == v["scale"] and v["taps"] != 3 for v in net["levels"]), "a level's scale or taps")
+        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]), "stretch")
+        dense = itertools.takewhile(lambda level: level["resolution"] > 1 and level["resolution"] ** d == level["entries"], net["levels"])
+        net["dense"] = [f"grid.{i}" for i, _ in enumerate(dense)] if d in (2, 3) else []
+    if name in OTHERS:
+        tensors += OTHERS[name][0](net)
+    elif "levels" in net:
+        wide, groups = net["mask_features"], net["groups"]
+        first, more = ("mask.1", net["bands"] + groups * layers, wide), f * (name == "sasnet.2")
+        enter = net["frequencies"] + more
+        tensors += [("frequency", (net["frequencies"], d), -1), ("phase", (net["frequencies"],), -1)]
+        tensors += [(f"grid.{i}", (level["entries"], net["grid_features"]), 1) for i, level in enumerate(net["levels"])]
+        tensors += [("mask.0.weight", (wide, f), 1), ("mask.0.bias", (wide,), -1)]
+    rows = [first, *((f"hidden.{i}", h, h if i else enter) for i in range(layers)), ("out", c, h + more)]
+    for row, height, width in rows if name not in OTHERS else []:
+        tensors += [(f"{row}.weight", (height, width), 0), (f"{row}.bias", (height,), -1)]
+    if "windows" in head:
+        k = -(-head["axes"][0]["n"] // head["windows"]["hop"][0])
+        net["tensors"] = [(a, s, x) if a == "frequency" else (a, (k, *s), 0 if math.prod(s) >= 16 else -1) for a, s, x in tensors]
+    return dict(net)
+
+
+def read_tensors(head: dict[str, Any], net: dict[str, Any], data: bytes) -> tuple[dict[str, Array], Array | None, Array | None]:
     """Section 3: the parameters by name; None, or which nominal samples are there (n, ...); None, or the residual (n, ..., channel)."""
-    need(all([*map(type, entry)] == [int, int] and entry[1] >= 0 for entry in head["tens"]), "an entry of tens is not codec and length")
-    codecs, lengths, specs = [entry[0] for entry in head["tens"]], [entry[1] for entry in head["tens"]], net["tensors"]
-    need(all(0 <= codec <= 10 for codec in codecs), f"an unknown codec in {codecs}", UNSUPPORTED)
-    own, extra, masked, corrected = codecs[: len(specs)], codecs[len(specs) :], *(key in head["out"] for key in ("valid", "residual"))
+    codecs, lengths, specs = [codec for codec, _ in head["tens"]], [length for _, length in head["tens"]], net["tensors"]
+    need({*codecs} <= {0, 1, 3, 4, 6, 7, 8, 9, 10}, f"an unknown codec in {codecs}", UNSUPPORTED)
+    own, contextual, masked, corrected = codecs[: len(specs)], 8 in codecs[: len(specs)], "valid" in head["out"], "residual" in head["out"]
     need(len(own) == len(specs) and not {7, 9, 10} & {*own}, "not the tensors of the network")
-    need(extra == [9] * (8 in own) + [10] * corrected + [7] * masked, "not the tensors behind those of the network")
+    need(codecs[len(specs) :] == [9] * contextual + [10] * corrected + [7] * masked, "not the tensors behind those of the network")
     grid, channels = tuple(axis["n"] for axis in head["axes"]), len(head["out"]["channels"])
-    elements = sum(math.prod(spec[1]) for spec in specs) + math.prod(grid) * (masked + channels * corrected)
+    elements = sum(math.prod(shape) for _, shape, _ in specs) + math.prod(grid) * (masked + channels * corrected)
     need(elements <= MAX_ELEMENTS, "too many elements", LIMIT)
-    tables = [
-        (shape[1], net["dense"].index(name))
-        for (name, shape, _), codec in zip(specs, own, strict=True)
-        if codec == 8 and name in net["dense"]
-    ]
-    coded = [(count, (net["levels"][level][1],) * len(grid)) for count, level in tables]
-    if corrected and lengths[-1 - masked]:
-        first, *others = plane_axes(grid)
-        rows = max(1, BAND // math.prod(others))
-        coded += [(channels * (first // rows), (rows, *others)), (channels * (first % rows > 0), (first % rows, *others))]
-    work = sum(count * (math.prod(sizes) + 32 + 32 * sum((n - 1) << k for k, n in enumerate(sizes[::-1]))) for count, sizes in coded)
-    for (_, shape, axis), codec in zip(specs, own, strict=True):
+    planes = [(channels, band) for band in bands(grid)] if corrected and lengths[-1 - masked] else []
+    work = 0
+    for (name, shape, axis), codec in zip(specs, own, strict=True):
+        if codec == 8 and name in net["dense"]:
+            planes.append((shape[1], (net["levels"][int(name[5:])]["resolution"],) * len(grid)))
         work += (codec in (3, 6)) * math.prod(shape) + (codec == 6) * (shape[axis] if axis >= 0 else 1)
+    work += sum(count * (math.prod(sizes) + 32 + 32 * sum((n - 1) << k for k, n in enumerate(sizes[::-1]))) for count, sizes in planes)
     need(work <= CODING + CODING_PER_BYTE * sum(lengths), "too much coding work", LIMIT)
-    ends = [0, *itertools.accumulate(lengths)]
-    need(ends[-1] == len(data), "lengths that do not sum to DATA")
-    parts = [data[start:end] for start, end in itertools.pairwise(ends)]
-    need(net["dense"] or 8 not in own, "a context network without dense levels")
-    planes = net["grid_features"] * len(net["levels"]) if net["dense"] else 0
-    context = context_net(parts[len(specs)], net["in_features"], planes) if 8 in own else None
-    params, symbols = dict[str, Array](), list[Array]()
+    need(sum(lengths) == len(data), "lengths that do not sum to DATA")
+    parts = [data[end - length : end] for length, end in zip(lengths, itertools.accumulate(lengths), strict=True)]
+    need(net["dense"] or not contextual, "a context network without dense levels")
+    context = context_net(parts[len(specs)], len(grid), net["grid_features"] * len(net["levels"])) if contextual else []
+    params, levels = dict[str, Array](), list[Array]()
     for (name, shape, axis), codec, part in zip(specs, own, parts, strict=False):
-        dense = context is not None and name in net["dense"]
-        need(
-            (codec == 4) == (name == "frequency") and (codec not in (0, 5) if dense else codec != 8), f"{name} must not have codec {codec}"
-        )
-        if codec in (0, 4, 5):
-            params[name] = lattice(part, *shape) if codec == 4 else floats(part if codec == 0 else zstd(part, 4 * math.prod(shape)), shape)
-            continue
-        along = [-1 if k == axis else 1 for k in range(len(shape))]
-        steps, found = context_symbols(part, context, net, symbols) if codec == 8 and context else plain_symbols(codec, part, shape, along)
-        symbols += [found.reshape(shape)] * dense
-        params[name] = found.reshape(shape).astype(np.float32) * step(steps).reshape(along)
-    need(np.abs(params.get("frequency", np.zeros(1))).max() <= net.get("band", 0), "a frequency beyond the band")
+        dense = contextual and name in net["dense"]
+        need((codec == 4) == (name == "frequency") and codec != (0 if dense else 8), f"{name} must not have codec {codec}")
+        if codec == 0:
+            need(len(part) == 4 * math.prod(shape) and np.isfinite(np.frombuffer(part, "<f4")).all(), "too few or too many values, or NaN")
+            params[name] = np.frombuffer(part, "<f4").astype(np.float32).reshape(shape)
+        elif codec == 4:
+            params[name] = lattice(part, *shape)
+            need(np.abs(params[name]).max() <= net["band"], "a frequency beyond the band")
+        else:
+            along = [-1 if k == axis else 1 for k in range(len(shape))]
+            steps, found = context_symbols(part, context, net, levels) if codec == 8 else plain_symbols(codec, part, shape, along)
+            levels += [found.reshape(shape)] * dense
+            params[name] = found.reshape(shape).astype(np.float32) * np.ldexp(MANTISSAS[steps % 8], steps // 8 - 23).reshape(along)
     added = residual(parts[-1 - masked], grid, channels) if corrected else None
     return params, mask(parts[-1], grid) if masked else None, added
 
 
-def plane_axes(grid: tuple[int, ...]) -> list[int]:
-    """Section 11: the axes that a residual is coded on."""
-    n, sizes = math.prod(grid), [size for size in grid if size > 1]
-    if len(sizes) < 2:
-        return [math.isqrt(n), -(-n // math.isqrt(n))]
-    return [sizes[0] * sizes[1], *sizes[2:]] if len(sizes) == 4 else sizes
-
-
-def floats(raw: bytes, shape: tuple[int, ...]) -> Array:
-    """Codecs 0 and 5."""
-    need(len(raw) == 4 * math.prod(shape), "too few or too many values")
-    need(np.isfinite(np.frombuffer(raw, "<f4")).all(), "a value that is not finite")
-    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)
-
-
 def plain_symbols(codec: int, part: bytes, shape: tuple[int, ...], along: list[int]) -> tuple[Array, Array]:
-    """Codecs 1, 2, 3 and 6: the step codes (g,) and the symbols (n,); `along` is the shape in which step codes go with the elements."""
+    """Codecs 1, 3 and 6: the step codes (g,) and the symbols (n,); `along` is the shape in which step codes go with the elements."""
     n, g = math.prod(shape), shape[along.index(-1)] if -1 in along else 1
     need(len(part) > (5 if codec == 6 else 3 * g if codec == 3 else g), "a payload ends early")
     if codec == 6:
-        both = read_stream(part[5:], lambda i: model(*part[1 + 2 * i : 3 + 2 * i]), np.repeat([0, 1], [g, n]))
+        both = Stream(part[5:]).take([model(*part[1:3])] * g + [model(*part[3:5])] * n)
         steps = both[:g] + int.from_bytes(part[:1], "little", signed=True)
         need(steps.min() >= -128 and steps.max() <= 127, "a step code beyond 8 bits")
         return steps, both[g:]
     steps, rest = np.frombuffer(part, "i1", g).astype(int), part[g:]
     if codec == 3:
-        groups = np.broadcast_to(np.arange(g).reshape(along), shape).ravel()
-        return steps, read_stream(rest[2 * g :], lambda i: model(*rest[2 * i : 2 * i + 2]), groups)
-    need(rest[0] in (1, 2, 4), "a width other than 1, 2 and 4 bytes")
-    raw = rest[1:] if codec == 1 else zstd(rest[1:], n * rest[0])
-    need(len(raw) == n * rest[0], "too few or too many symbols")
-    return steps, np.frombuffer(raw, f"<i{rest[0]}").astype(int)
+        models = [model(*rest[2 * i : 2 * i + 2]) for i in range(g)]
+        return steps, Stream(rest[2 * g :]).take([models[i] for i in np.broadcast_to(np.arange(g).reshape(along), shape).flat])
+    need(rest[0] in (1, 2, 4) and len(rest) == 1 + n * rest[0], "a wrong width, or too few or too many symbols")
+    return steps, np.frombuffer(rest[1:], f"<i{rest[0]}").astype(int)
 
 
-def mask(part: bytes, shape: tuple[int, ...]) -> Array:
-    """Codec 7."""
-    bits = np.unpackbits(np.frombuffer(zstd(part, -(-math.prod(shape) // 8)), np.uint8))
-    need(not bits[math.prod(shape) :].any(), "padding that is not zero")
-    return np.asarray(np.logical_xor.accumulate(bits[: math.prod(shape)].reshape(shape).astype(bool), axis=0))
-
-
-def zstd(frame: bytes, size: int) -> bytes:
-    """The content of a frame of `size` bytes; its header and blocks are walked before anything is decompressed."""
+def mask(frame: bytes, shape: tuple[int, ...]) -> Array:
+    """Codec 7. The header and the blocks of the zstd frame are walked before anything is decompressed."""
+    size = -(-math.prod(shape) // 8)
     need(len(frame) >= 6 and frame[:4] == b"\x28\xb5\x2f\xfd" and not frame[4] & 11, "not a zstd frame, or one with a dictionary")
     single = frame[4] >> 5 & 1
-    width, at = (single, 2, 4, 8)[frame[4] >> 6], 6 - single
+    width, at, block = (single, 2, 4, 8)[frame[4] >> 6], 6 - single, 0
     need((size if single else (8 + (frame[5] & 7)) << (7 + (frame[5] >> 3))) <= 2**27, "too large a window")
     need(width and int.from_bytes(frame[at : at + width], "little") + 256 * (width == 2) == size, "a frame that does not state the size")
-    at, block = at + width, 0
+    at += width
     while not block & 1:
         block = int.from_bytes(frame[at : at + 3], "little")
         at += 3 + (1 if block & 6 == 2 else block >> 3)
@@ -292,20 +297,14 @@ def zstd(frame: bytes, size: int) -> bytes:
     for name in ("compression.zstd", "backports.zstd", "zstandard"):
         try:
             module = importlib.import_module(name)
-            content: bytes = module.ZstdDecompressor().decompress(frame, size + 1)
+            bits = np.unpackbits(np.frombuffer(module.ZstdDecompressor().decompress(frame, size + 1), np.uint8))
         except ImportError:
             continue
         except module.ZstdError as error:
             raise InrError(f"zstd: {error}", CORRUPT) from error
-        need(len(content) == size, "a zstd frame of another size than it states")
-        return content
+        need(len(bits) == 8 * size and not bits[math.prod(shape) :].any(), "a mask of another size, or padding that is not zero")
+        return np.asarray(np.logical_xor.accumulate(bits[: math.prod(shape)].reshape(shape).astype(bool), axis=0))
     raise InrError("this file needs zstd: Python 3.14, or the module zstandard or backports.zstd", MISSING)
-
-
-def step(code: Array) -> Array:
-    """Section 4."""
-    mantissa = np.array([8388608, 9147842, 9975792, 10878679, 11863283, 12937002, 14107901, 15384775], float)
-    return np.asarray(np.ldexp(mantissa[code % 8], code // 8 - 23), np.float32)
 
 
 @functools.cache
@@ -322,31 +321,35 @@ def model(z: int, t: int) -> Model:
     return [*freq, rest], [*itertools.accumulate(freq, initial=0)]
 
 
-class Stream:
-    """Section 6: symbols in order, each with the model that `model_of` has for its number."""
+def leb128(data: bytes, at: int) -> tuple[int, int]:
+    """A number in its shortest form, and where it ends."""
+    size = next((k for k in range(5) if at + k < len(data) and data[at + k] < 128), 5)
+    need(size < 5 and (data[at + size] or not size), "a number that is cut off, too long or not in its shortest form")
+    return sum((data[at + k] & 127) << 7 * k for k in range(size + 1)), at + size + 1
 
-    def __init__(self, data: bytes, model_of: Callable[[int], Model]) -> None:
+
+class Stream:
+    """Section 6: symbols in order."""
+
+    def __init__(self, data: bytes) -> None:
         need(len(data) >= 2 and data[0] <= 10, "a stream without lanes, or with too many")
         lanes, (count, at) = 1 << data[0], leb128(data, 1)
-        self.end = at + 4 * lanes + 2 * count
+        self.data, self.end, self.lane = data, at + 4 * lanes + 2 * count, 0
         need(self.end <= len(data), "a stream shorter than its words")
         self.states = [*struct.unpack_from(f"<{lanes}I", data, at)]
         self.words = iter(struct.unpack_from(f"<{count}H", data, at + 4 * lanes))
         need(min(self.states) >= 2**16, "a state below 2^16")
-        self.data, self.model_of, self.lane = data, model_of, 0
 
-    def take(self, numbers: Array) -> Array:
-        """The next symbols (n,), with the models of these numbers (n,)."""
+    def take(self, models: Iterable[Model], *, last: bool = True) -> Array:
+        """The next symbols (n,), by their models; behind the last ones nothing may be left."""
         found = []
-        for number in numbers.tolist():
-            freq, start = self.model_of(number)
+        for freq, start in models:
             x = self.states[self.lane]
             a = bisect.bisect_right(start, x & 16383) - 1
             x = freq[a] * (x >> 14) + (x & 16383) - start[a]
             if x < 2**16:
-                word = next(self.words, None)
-                need(word is not None, "a stream with too few words")
-                x = x << 16 | (word or 0)
+                x = x << 16 | next(self.words, -1)
+                need(x >= 0, "a stream with too few words")
             self.states[self.lane] = x
             self.lane = (self.lane + 1) % len(self.states)
             size, odd = a + 1 >> 1, a & 1
@@ -355,24 +358,9 @@ class Stream:
                 size, odd = size + (v >> 1), ~v & 1
                 need(size <= 2**30, "a symbol beyond 2^30")
             found.append(size if odd else -size)
+        over = last and ({*self.states} != {2**16} or self.end != len(self.data) or next(self.words, None) is not None)
+        need(not over, "a stream that ends wrongly")
         return np.array(found, int)
-
-    def close(self) -> None:
-        need(next(self.words, None) is None and {*self.states} == {2**16} and self.end == len(self.data), "a stream that ends wrongly")
-
-
-def read_stream(data: bytes, model_of: Callable[[int], Model], numbers: Array) -> Array:
-    stream = Stream(data, functools.cache(model_of))
-    symbols = stream.take(numbers)
-    stream.close()
-    return symbols
-
-
-def leb128(data: bytes, at: int) -> tuple[int, int]:
-    """A number in its shortest form, and where it ends."""
-    size = next((k for k in range(5) if at + k < len(data) and data[at + k] < 128), 5)
-    need(size < 5 and (data[at + size] or not size), "a number that is cut off, too long or not in its shortest form")
-    return sum((data[at + k] & 127) << 7 * k for k in range(size + 1)), at + size + 1
 
 
 def lattice(part: bytes, n: int, d: int) -> Array:
@@ -388,141 +376,11 @@ def lattice(part: bytes, n: int, d: int) -> Array:
         at = end + low
     need(numbers[-1] < half, "a vector beyond the half lattice")
     need(len(bits) - at < 8 and not any(bits[at:]), "wrong padding")
-    side = np.arange(-bound, bound + 1, dtype=np.int16)
-    positive = np.stack(np.meshgrid(*[side] * d, indexing="ij"), axis=-1).reshape(-1, d)[half + 1 :]
+    positive = np.indices([2 * bound + 1] * d, np.int16).reshape(d, -1).T[half + 1 :] - np.int16(bound)
     return positive[np.argsort(np.abs(positive).max(axis=1), kind="stable")[numbers[1:]]].astype(np.float32)
 
 
-@dataclass(frozen=True)
-class File:
-    """Sections 8, 9 and 11; `real` is the type of all that is evaluated behind the positions in the hash grids.
-
-    Corrected samples whose tolerance asks for it are evaluated in float64 in any case.
-    """
-
-    head: Map
-    params: dict[str, Array]
-    net: Map
-    valid: Array | None
-    added: Array | None
-    real: type
-
-    def decode(self, size: ArrayLike | None = None, region: ArrayLike | None = None, numbers: bool = False) -> Array:
-        """The samples (m, ..., channel) of a grid of `size` (m, ...), or of its part in `region`, nominal (start, stop) per axis."""
-        axes = self.head["axes"]
-        sizes = np.ravel([axis["n"] for axis in axes] if size is None else size).astype(int).tolist()
-        parts = np.reshape([(0, axis["n"]) for axis in axes] if region is None else region, (-1, 2)).tolist()
-        need(len(sizes) == len(parts) == len(axes) and min(sizes) > 0, "size or region does not fit the axes", USAGE)
-        finer, x, nearest, total = list[int](), list[Array](), list[Array](), len(self.head["out"]["channels"])
-        for axis, m, (start, stop) in zip(axes, sizes, parts, strict=True):
-            n, lo, hi = axis["n"], axis.get("lo", -1.0), axis.get("hi", 1.0)
-            need(0 <= start < stop <= n, "the region is outside", USAGE)
-            finer.append(-(-n // m))
-            first = min(math.floor(start * m / n + 0.5), m - 1)
-            count = max(math.floor(stop * m / n + 0.5) - first, 1) * finer[-1]
-            total *= count
-            need(total <= MAX_NUMBERS, "too many samples", LIMIT)
-            i = first * finer[-1] + np.arange(count)
-            x.append(lo + (i + 0.5) / (m * finer[-1]) * (hi - lo))
-            nearest.append((2 * i + 1) * n // (2 * m * finer[-1]))
-        blocks, out = [*itertools.chain(*((len(i) // k, k) for i, k in zip(x, finer, strict=True)))], self.head["out"]
-        corrected, real = self.added is not None and sizes == [axis["n"] for axis in axes], self.real
-        if corrected and out["residual"]["tolerance"] < 4e-5:
-            real = np.float64
-        y = self.outputs(np.stack(np.meshgrid(*x, indexing="ij"), axis=-1).reshape(-1, len(axes)), real).reshape(*blocks, -1)
-        there = np.ones(1, bool) if self.valid is None else self.valid[np.ix_(*nearest)].reshape(*blocks, 1)
-        inner = tuple(range(1, 2 * len(axes), 2))
-        count, y = np.broadcast_to(there, y.shape).sum(axis=inner), np.where(there, y, 0).sum(axis=inner)
-        v = self.numbers(np.where(count, y / np.maximum(count, 1), np.nan))
-        dtype = out.get("dtype", "uint8" if out["bits"] <= 8 else "uint16")
-        top = 1 if "dtype" in out else 2 ** out["bits"] - 1
-        if corrected and self.added is not None:
-            low, high = self.channels(low=0.0, high=1.0) * top
-            v = np.clip(top * v + out["residual"]["step"] * self.added[np.ix_(*nearest)], low, low + (high - low))
-            v = (v if "float" in dtype else np.floor(v + 0.5)).astype(dtype).astype(float) / top
-        return v if numbers else (v if "float" in dtype else np.floor(v * top + 0.5)).astype(dtype)
-
-    def at(self, points: ArrayLike) -> Array:
-        """The numbers (n, channel) at coordinates (n, d): low + v * (high - low), without clipping; v where samples are codes."""
-        x, axes = np.asarray(points, float), self.head["axes"]
-        need(x.ndim == 2 and x.shape[1] == len(axes) and np.isfinite(x).all(), "not finite points (n, d)", USAGE)
-        lo, hi, n = np.array([(axis.get("lo", -1.0), axis.get("hi", 1.0), axis["n"]) for axis in axes]).T
-        place = np.clip(np.floor((x - lo) / (hi - lo) * n), 0, n - 1).astype(int)
-        there = True if self.valid is None else self.valid[(*place.T,)][:, None]
-        return self.numbers(np.where(there, self.outputs(x, self.real), np.nan), math.inf)
-
-    def numbers(self, y: Array, most: float = 1) -> Array:
-        """Numbers of outputs (..., channel), v limited to 0 .. `most`, or not if that is infinite."""
-        scale, offset, low, high = self.channels(scale=1.0, offset=0.0, low=0.0, high=1.0)
-        v = np.clip(scale * y + offset, 0 if most == 1 else -most, most)
-        return np.asarray(low + v * (high - low))
-
-    def channels(self, **keys: float) -> Array:
-        """Values of all channels, (key, channel), and what they are if absent."""
-        return np.array([[channel.get(*key) for channel in self.head["out"]["channels"]] for key in keys.items()])
-
-    @np.errstate(over="ignore", invalid="ignore")
-    def outputs(self, x: Array, real: type) -> Array:
-        """y (n, channel) at coordinates (n, d), in pieces for which a layer takes a few MiB."""
-        piece = max(1, 2**20 // max(spec[1][-1] for spec in self.net["tensors"]))
-        one = self.blended if "windows" in self.head else functools.partial(network, self.net, self.params)
-        return np.concatenate([one(x[i : i + piece], real) for i in range(0, max(1, len(x)), piece)]).astype(float)
-
-    def blended(self, x: Array, real: type) -> Array:
-        """Section 8, windows."""
-        axis, hop, overlap = self.head["axes"][0], self.head["windows"]["hop"][0], self.head["windows"]["overlap"][0]
-        lo, hi = axis.get("lo", -1.0), axis.get("hi", 1.0)
-        q = axis["n"] * ((x[:, 0] - lo) / (hi - lo))
-        y: Array = np.zeros((len(x), self.net["out_features"]), real)
-        window = np.clip((q + overlap / 2) // hop, 0, -(-axis["n"] // hop) - 1).astype(int)
-        for w in sorted({*window, *(window - 1)} - {-1}):
-            at = (window == w) | (window == w + 1) & (q <= (w + 1) * hop + overlap / 2)
-            params = {name: value if name == "frequency" else value[w] for name, value in self.params.items()}
-            found = network(self.net, params, (q[at, None] - (w + 0.5) * hop) * (2 / (hop + overlap)), real)
-            t = np.clip((q[at, None] - w * hop) / overlap + 0.5, 0, 1)
-            y[at] += np.where(w > 0, (t * t * (3 - 2 * t)).astype(real), 1) * (found - y[at])
-        return y
-
-
-def read_net(head: Map) -> Map:
-    """Section 9: the configuration, and `tensors`, a list of (name, shape, axis), and `dense`, the names of the levels of section 10."""
-    need(head["net"] and type(head["net"][0]) is str, "net without an id")
-    name, *values = head["net"]
-    need(name in NETWORKS, f"unknown network {name!r:.99}", UNSUPPORTED)
-    net = check(NETWORKS[name], values) | {"id": name, "dense": [], "tensors": []}
-    d, c, h, layers = (net[key] for key in ("in_features", "out_features", "hidden_features", "hidden_layers"))
-    need(d == len(head["axes"]) and c == len(head["out"]["channels"]), "a network that does not fit the axes and channels")
-    need(net.get("s_min", 0) <= net.get("s_max", 0), "s_min above s_max")
-    tensors, first, more, n0 = net["tensors"], ("first", h, d), 0, 0
-    need(net.get("bands", 1) <= net.get("band", 1) - net.get("low", 0) and h % net.get("groups", 1) == 0, "low, band, bands or groups")
-    if "levels" in net:
-        net["levels"] = [tuple(check(LEVEL, level).values()) for level in net["levels"]]
-        f = net.setdefault("grid_features", 1)
-        need(all(float(np.float32(level[0])) == level[0] and level[3] != 3 for level in net["levels"]), "a level's scale or taps")
-        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]), "stretch")
-        dense = itertools.takewhile(
-            lambda i: net["levels"][i][1] > 1 and net["levels"][i][1] ** d == net["levels"][i][2], range(len(net["levels"]))
-        )
-        net["dense"] = [f"grid.{i}" for i in dense] if d in (2, 3) else []
-    if name in OTHERS:
-        tensors += OTHERS[name][0](net)
-    elif "levels" in net:
-        n0, groups, wide = net["frequencies"], net["groups"], net["mask_features"]
-        tensors += [("frequency", (n0, d), -1), ("phase", (n0,), -1)]
-        tensors += [(f"grid.{i}", (level[2], f), 1) for i, level in enumerate(net["levels"])]
-        f *= len(net["levels"])
-        tensors += [("mask.0.weight", (wide, f), 1), ("mask.0.bias", (wide,), -1)]
-        first, more = ("mask.1", net["bands"] + groups * layers, wide), f * (name == "sasnet.2")
-    rows = [first, *((f"hidden.{i}", h, h if i or "levels" not in net else n0 + more) for i in range(layers)), ("out", c, h + more)]
-    for row, height, width in rows if name not in OTHERS else []:
-        tensors += [(f"{row}.weight", (height, width), 0), (f"{row}.bias", (height,), -1)]
-    if "windows" in head:
-        k = -(-head["axes"][0]["n"] // head["windows"]["hop"][0])
-        net["tensors"] = [(a, s, x) if a == "frequency" else (a, (k, *s), 0 if math.prod(s) >= 16 else -1) for a, s, x in tensors]
-    return net
-
-
-def network(net: Map, params: dict[str, Array], x: Array, real: type) -> Array:
+def network(net: dict[str, Any], params: dict[str, Array], x: Array, real: type) -> Array:
     """Section 9: outputs (n, c) of coordinates (n, d)."""
     if net["id"] in OTHERS:
         return OTHERS[net["id"]][1](net, {name: value.astype(float) for name, value in params.items()}, x).astype(real)
@@ -533,8 +391,7 @@ def network(net: Map, params: dict[str, Array], x: Array, real: type) -> Array:
         return np.asarray(v @ p[f"{name}.weight"].T + p[f"{name}.bias"])
 
     if "levels" not in net:
-        exponents = np.linspace(net.get("s_min", 0), net.get("s_max", 0), h)
-        scales = (10**exponents).astype(np.float32).astype(float)
+        scales = (10 ** np.linspace(net.get("s_min", 0), net.get("s_max", 0), h)).astype(np.float32).astype(float)
         for i, name in enumerate(["first", *(f"hidden.{i}" for i in range(layers))]):
             omega = scales if net["id"] == "msa.1" else net["omega_0" if i else "first_omega_0"]
             x = (np.sin(linear(name, x).astype(float) * omega) / scales).astype(real)
@@ -552,35 +409,34 @@ def network(net: Map, params: dict[str, Array], x: Array, real: type) -> Array:
     return linear("out", np.hstack([s, *more]))
 
 
-def grid_features(net: Map, p: dict[str, Array], x: Array) -> Array:
+def grid_features(net: dict[str, Any], p: dict[str, Array], x: Array) -> Array:
     """Section 9: (n, F * levels). Dimensions are counted from the last axis."""
     u = ((x * net["stretch"] + 1) / 2).astype(np.float32).astype(float)[:, ::-1]
     d, found = u.shape[1], []
-    for i, (scale, side, entries, taps) in enumerate(net["levels"]):
-        table = p[f"grid.{i}"]
-        position = (scale * u + 0.5).astype(np.float32)
-        corner = np.floor(position)
+    for i, level in enumerate(net["levels"]):
+        table, side = p[f"grid.{i}"], level["resolution"]
+        position = (level["scale"] * u + 0.5).astype(np.float32)
+        corner, dense = np.floor(position).astype(int), level["entries"] >= side**d
         t = (position - corner).astype(table.dtype)
         cubic = [t**2 - (t + t**3) / 2, 1 - 2.5 * t**2 + 1.5 * t**3, t / 2 + 2 * t**2 - 1.5 * t**3, (t**3 - t**2) / 2]
-        weights, dense, total = [1 - t, t] if taps == 2 else cubic, entries >= side**d, np.zeros((len(x), table.shape[1]), table.dtype)
-        factors = [side**k for k in range(d)] if dense else [1, 2654435761, 805459861, 3674653429][:d]
-        for e in itertools.product(range(taps), repeat=d):
-            parts = [(corner[:, k].astype(int) + e[k]) * (factors[k] % 2**32) % 2**32 for k in range(d)]
-            row = functools.reduce(np.add if dense else np.bitwise_xor, parts) % 2**32 % entries
-            total += math.prod(weights[e[k]][:, k, None] for k in range(d)) * table[row]
-        found.append(total)
+        weights = [1 - t, t] if level["taps"] == 2 else cubic
+        factors = [side**k % 2**32 for k in range(d)] if dense else [1, 2654435761, 805459861, 3674653429][:d]
+        found.append(np.zeros((len(x), table.shape[1]), table.dtype))
+        for e in itertools.product(range(level["taps"]), repeat=d):
+            row = functools.reduce(np.add if dense else np.bitwise_xor, ((corner + e) * factors % 2**32).T) % 2**32 % level["entries"]
+            found[-1] += math.prod(weights[e[k]][:, k, None] for k in range(d)) * table[row]
     return np.hstack(found)
 
 
-def laplace_decay(j: int) -> int:
-    """E_j of section 10; none is so near to an integer that the rounding of exp could matter."""
-    return int(2**24 * math.exp(-1 / (8 * 2 ** (j / 4 - 4))))
+# Section 10: E_j, none of which is so near to an integer that the rounding of exp could matter; and m(a).
+DECAYS = [int(2**24 * math.exp(-1 / (8 * 2 ** (j / 4 - 4)))) for j in range(49)]
+LOGS = np.array([max(k for k in range(129) if k == 0 or 2 ** (2 * k - 1) <= (1 + a) ** 32) for a in range(256)])
 
 
 @functools.cache
 def laplace(number: int) -> Model:
     """Section 10: the model (j, q) of number 8 j + q + 4."""
-    q, e = number % 8 - 4, laplace_decay(number // 8)
+    q, e = number % 8 - 4, DECAYS[number // 8]
     p = [v >> 11 for v in itertools.accumulate(range(8 * 4098), lambda v, _: v * e >> 24, initial=2**24)]
     steps = [[a - b for a, b in itertools.pairwise(p[4 + s * q :: 8])] for s in (-1, 1)]
     k = next((k for k in range(1, 4096) if steps[0][k] < 1 or steps[1][k] < 1), 4096)
@@ -595,33 +451,32 @@ def context_net(part: bytes, d: int, planes: int) -> list[Array]:
     x = {2: 11, 3: 21}[d]
     shapes = [(part[0], x + 1), (2, part[0]), (2, x), (2, planes)]
     ends = [*itertools.accumulate(a * b for a, b in shapes)]
-    weights = read_stream(part[3:], lambda _: model(*part[1:3]), np.zeros(ends[-1], int))
+    weights = Stream(part[3:]).take([model(*part[1:3])] * ends[-1])
     need(np.abs(weights).max() <= 2**15, "a weight beyond 2^15")
     return [values.reshape(shape) for values, shape in zip(np.split(weights, ends[:-1]), shapes, strict=True)]
 
 
-LOGS = np.array([max(k for k in range(129) if k == 0 or 2 ** (2 * k - 1) <= (1 + a) ** 32) for a in range(256)])
-
-
-def context_symbols(part: bytes, weights: list[Array], net: Map, before: list[Array]) -> tuple[Array, Array]:
+def context_symbols(part: bytes, weights: list[Array], net: dict[str, Any], before: list[Array]) -> tuple[Array, Array]:
     """Codec 8: the step codes (F,) and the symbols (n, F) of the level behind those `before`."""
     level, d, f = len(before), net["in_features"], net["grid_features"]
     need(len(part) > f, "a payload ends early")
-    stream, found, side = Stream(part[f:], laplace), list[Array](), (net["levels"][level][1],) * d
+    stream, found, (*_, above, own) = Stream(part[f:]), list[Array](), (None, *(lev["resolution"] for lev in net["levels"][: level + 1]))
     for k in range(f):
-        parent = before[-1][:, k].reshape((net["levels"][level - 1][1],) * d) if level else None
-        found.append(context_plane(stream, weights, (level, level * f + k), side, parent, found[-1] if k else np.zeros(side, int)))
-    stream.close()
-    return np.frombuffer(part, "i1", f).astype(int), np.stack(found, axis=-1)
+        parent = before[-1][:, k].reshape((above,) * d) if level else None
+        found.append(context_plane(stream, weights, (level, level * f + k), (own,) * d, parent, found[-1] if k else None))
+    stream.take([])
+    return np.frombuffer(part, "i1", f).astype(int), np.stack(found, axis=-1).reshape(-1, f)
 
 
-def context_plane(stream: Stream, weights: list[Array], number: tuple[int, int], sizes: Any, parent: Array | None, last: Array) -> Array:
+def context_plane(
+    stream: Stream, weights: list[Array], number: tuple[int, int], sizes: tuple[int, ...], parent: Array | None, last: Array | None
+) -> Array:
     """Section 10: the symbols of one plane. `number`: of the level, and of the column of bias; `parent`: its plane of the level before;
     `last`: the plane of the feature before."""
     (a1, a2, b, bias), (level, column), d, now = weights, number, len(sizes), np.zeros([size + 4 for size in sizes], int)
     around = np.array([*itertools.product((-1, 0, 1), repeat=d)])
     seen = np.concatenate([around[: 3**d // 2], -2 * np.eye(d, dtype=int)])
-    parent, last = np.zeros(sizes, int) if parent is None else parent, last.ravel()
+    parent, last = (np.zeros(sizes, int) if plane is None else plane for plane in (parent, last))
     (own, above), padded = np.array([sizes, parent.shape])[:, :, None], np.pad(parent, 2)
     place = np.indices(sizes).reshape(d, -1)
     wave = 2 ** np.arange(d)[::-1] @ place
@@ -634,20 +489,30 @@ def context_plane(stream: Stream, weights: list[Array], number: tuple[int, int],
         at = place[:, vertices] + 2
         up = (2 * (at - 2) * (above - 1) + own - 1) // np.maximum(2 * (own - 1), 1) + 2
         near, over = (grid[(*(c[:, None] + o.T[..., None]),)] for grid, c, o in ((now, at, seen), (padded, up, around)))
-        sums = np.abs(near[:-d]).sum(axis=0), over[3**d // 2], np.abs(over).sum(axis=0), last[vertices]
+        sums = np.abs(near[:-d]).sum(axis=0), over[3**d // 2], np.abs(over).sum(axis=0), last.flat[vertices]
         x = np.stack([*c(near), *map(c, sums), 0 * vertices + 16 * level])
         hidden = np.maximum(0, a1[:, :-1] @ x + 16 * a1[:, -1:])
         centre, scale = a2 @ hidden + 64 * (b @ x) + 1024 * bias[:, column, None]
         e = np.clip(centre + 4096 >> 13, -(2**23), 2**23)
-        symbols = (e + 4 >> 3) + stream.take(8 * np.clip((scale + 8192 >> 14) + 16, 0, 48) + e - (e + 4 >> 3) * 8 + 4)
+        models = 8 * np.clip((scale + 8192 >> 14) + 16, 0, 48) + e - (e + 4 >> 3) * 8 + 4
+        now[(*at,)] = symbols = (e + 4 >> 3) + stream.take(map(laplace, models.tolist()), last=False)
         need(np.abs(symbols).max() <= 2**30, "a symbol beyond 2^30")
-        now[(*at,)] = symbols
     return now[(slice(2, -2),) * d]
+
+
+def bands(grid: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Section 11: the axes of the bands that a residual is coded in."""
+    n, sizes = math.prod(grid), [size for size in grid if size > 1]
+    if len(sizes) < 2:
+        sizes = [math.isqrt(n), -(-n // math.isqrt(n))]
+    if len(sizes) == 4:
+        sizes[:2] = [sizes[0] * sizes[1]]
+    rows = max(1, BAND // math.prod(sizes[1:]))
+    return [(min(rows, sizes[0] - row), *sizes[1:]) for row in range(0, sizes[0], rows)]
 
 
 def residual(part: bytes, grid: tuple[int, ...], channels: int) -> Array:
     """Section 11: the integers (n, ..., channel)."""
-    n, sizes = math.prod(grid), plane_axes(grid)
     if not part:
         return np.zeros((*grid, channels), int)
     need(part[0] <= 16, "too many low bits")
@@ -658,14 +523,14 @@ def residual(part: bytes, grid: tuple[int, ...], channels: int) -> Array:
         return part[at : at + length], at + length
 
     low, (described, at), found = part[0], sized(1), []
-    weights, rows = context_net(described, len(sizes), channels), max(1, BAND // math.prod(sizes[1:]))
-    for row in range(0, sizes[0], rows):
-        band, planes = [min(rows, sizes[0] - row), *sizes[1:]], list[Array]()
+    weights = context_net(described, len(bands(grid)[0]), channels)
+    for band in bands(grid):
+        planes = list[Array]()
         for k in range(channels):
             data, at = sized(at)
-            stream = Stream(data, laplace)
-            planes.append(context_plane(stream, weights, (k, k), band, planes[-1] if k else None, np.zeros(band, int)))
-            stream.close()
+            stream = Stream(data)
+            planes.append(context_plane(stream, weights, (k, k), band, planes[-1] if k else None, None))
+            stream.take([])
         high = np.stack(planes, axis=-1)
         need(np.abs(high).max() <= 2**30 >> low, "an integer too large")
         end = at + -(-high.size * low // 8)
@@ -674,47 +539,96 @@ def residual(part: bytes, grid: tuple[int, ...], channels: int) -> Array:
         need(not bits[high.size * low :].any(), "padding that is not zero")
         found.append((high << low) + (bits[: high.size * low].reshape(*high.shape, low) @ (1 << np.arange(low)[::-1])))
         at = end
-    values = np.concatenate(found).reshape(-1, channels)
+    values, n = np.concatenate(found).reshape(-1, channels), math.prod(grid)
     need(at == len(part) and not values[n:].any(), "a residual that ends wrongly")
     return values[:n].reshape(*grid, channels)
 
 
-def open(data: bytes, real: type = np.float32) -> File:
-    """A file from its bytes. Raises InrError."""
-    chunks = read_chunks(data)
-    head = read_head(chunks[0][1], b"iCCP" in dict(chunks))
-    net = read_net(head)
-    params, valid, added = read_tensors(head, net, b"".join(body for name, body in chunks if name == b"DATA"))
-    return File(head, params, net, valid, added, real)
+class File:
+    """Sections 8, 9 and 11, of a file's bytes; `real` is the type of all that is evaluated behind the positions in the hash grids, but for
+    corrected samples whose tolerance asks for float64. Raises InrError."""
+
+    def __init__(self, data: bytes, real: type = np.float32) -> None:
+        chunks = read_chunks(data)
+        self.head, self.real = read_head(chunks[0][1], b"iCCP" in dict(chunks)), real
+        self.net = read_net(self.head)
+        self.params, self.valid, self.added = read_tensors(self.head, self.net, b"".join(body for name, body in chunks if name == b"DATA"))
+
+    def decode(self, size: ArrayLike | None = None, region: ArrayLike | None = None, numbers: bool = False) -> Array:
+        """The samples (m, ..., channel) of a grid of `size` (m, ...), or of its part in `region`, nominal (start, stop) per axis."""
+        lo, hi, nominal = self.axes()
+        out, d = self.head["out"], len(nominal)
+        sizes = np.ravel(nominal if size is None else size).astype(int)
+        start, stop = np.reshape([(0, n) for n in nominal] if region is None else region, (-1, 2)).T
+        need(len(sizes) == len(start) == d and min(sizes) > 0, "size or region does not fit the axes", USAGE)
+        need((start >= 0).all() and (start < stop).all() and (stop <= nominal).all(), "the region is outside", USAGE)
+        finer = -(-nominal // sizes)
+        first = np.minimum(np.floor(start * sizes / nominal + 0.5).astype(int), sizes - 1)
+        count = np.maximum(np.floor(stop * sizes / nominal + 0.5).astype(int) - first, 1)
+        need(math.prod((count * finer).tolist()) * len(out["channels"]) <= MAX_NUMBERS, "too many samples", LIMIT)
+        index = [np.arange(a, b) for a, b in zip(first * finer, (first + count) * finer, strict=True)]
+        x = [lo[k] + (index[k] + 0.5) / (sizes[k] * finer[k]) * (hi[k] - lo[k]) for k in range(d)]
+        nearest = np.ix_(*((2 * index[k] + 1) * nominal[k] // (2 * sizes[k] * finer[k]) for k in range(d)))
+        corrected, real = self.added is not None and (sizes == nominal).all(), self.real
+        if corrected and out["residual"]["tolerance"] < 4e-5:
+            real = np.float64
+        blocks = np.stack([count, finer], axis=1).ravel()
+        y = self.outputs(np.stack(np.meshgrid(*x, indexing="ij"), axis=-1).reshape(-1, d), real).reshape(*blocks, -1)
+        there = np.ones(1, bool) if self.valid is None else self.valid[nearest].reshape(*blocks, 1)
+        inner = tuple(range(1, 2 * d, 2))
+        total, number = np.where(there, y, 0).sum(axis=inner), np.broadcast_to(there, y.shape).sum(axis=inner)
+        v = self.numbers(np.where(number, total / np.maximum(number, 1), np.nan))
+        dtype = out.get("dtype", "uint8" if out["bits"] <= 8 else "uint16")
+        top = 1 if "dtype" in out else 2 ** out["bits"] - 1
+        if corrected and self.added is not None:
+            low, high = self.channels(low=0.0, high=1.0) * top
+            v = np.clip(top * v + out["residual"]["step"] * self.added[nearest], low, low + (high - low))
+            v = (v if "float" in dtype else np.floor(v + 0.5)).astype(dtype).astype(float) / top
+        return v if numbers else (v if "float" in dtype else np.floor(v * top + 0.5)).astype(dtype)
+
+    def at(self, points: ArrayLike) -> Array:
+        """The numbers (n, channel) at coordinates (n, d): low + v * (high - low), without clipping; v where samples are codes."""
+        x, (lo, hi, n) = np.asarray(points, float), self.axes()
+        need(x.ndim == 2 and x.shape[1] == len(n) and np.isfinite(x).all(), "not finite points (n, d)", USAGE)
+        place = np.clip(np.floor((x - lo) / (hi - lo) * n), 0, n - 1).astype(int)
+        there = True if self.valid is None else self.valid[(*place.T,)][:, None]
+        return self.numbers(np.where(there, self.outputs(x, self.real), np.nan), math.inf)
+
+    def numbers(self, y: Array, most: float = 1) -> Array:
+        """Numbers of outputs (..., channel), v limited to 0 .. `most`, or not if that is infinite."""
+        scale, offset, low, high = self.channels(scale=1.0, offset=0.0, low=0.0, high=1.0)
+        v = np.clip(scale * y + offset, 0 if most == 1 else -most, most)
+        return np.asarray(low + v * (high - low))
+
+    def channels(self, **keys: float) -> Array:
+        """Values of all channels, (key, channel), and what they are if absent."""
+        return np.array([[channel.get(*key) for channel in self.head["out"]["channels"]] for key in keys.items()])
+
+    def axes(self) -> tuple[Array, Array, Array]:
+        """Borders and nominal samples of the axes."""
+        lo, hi, n = np.array([(axis.get("lo", -1.0), axis.get("hi", 1.0), axis["n"]) for axis in self.head["axes"]]).T
+        return lo, hi, n.astype(int)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def outputs(self, x: Array, real: type) -> Array:
+        """y (n, channel) at coordinates (n, d), in pieces for which a layer takes a few MiB."""
+        piece = max(1, 2**20 // max(spec[1][-1] for spec in self.net["tensors"]))
+        one = self.blended if "windows" in self.head else functools.partial(network, self.net, self.params)
+        return np.concatenate([one(x[i : i + piece], real) for i in range(0, max(1, len(x)), piece)]).astype(float)
+
+    def blended(self, x: Array, real: type) -> Array:
+        """Section 8, windows."""
+        [hop], [overlap], (lo, hi, n) = self.head["windows"]["hop"], self.head["windows"]["overlap"], self.axes()
+        q = (n * ((x - lo) / (hi - lo)))[:, 0]
+        y: Array = np.zeros((len(x), self.net["out_features"]), real)
+        window = np.clip((q + overlap / 2) // hop, 0, -(-n // hop) - 1).astype(int)
+        for w in sorted({*window, *(window - 1)} - {-1}):
+            at = (window == w) | (window == w + 1) & (q <= (w + 1) * hop + overlap / 2)
+            params = {name: value if name == "frequency" else value[w] for name, value in self.params.items()}
+            found = network(self.net, params, (q[at, None] - (w + 0.5) * hop) * (2 / (hop + overlap)), real)
+            t = np.clip((q[at, None] - w * hop) / overlap + 0.5, 0, 1)
+            y[at] += np.where(w > 0, (t * t * (3 - 2 * t)).astype(real), 1) * (found - y[at])
+        return y
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line of conformance/README.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("-o", dest="out", type=Path, required=True)
-    for name in ("--parameters", "--samples", "--float64"):
-        parser.add_argument(name, action="store_true")
-    parser.add_argument("--points", type=Path)
-    parser.add_argument("--size", type=lambda text: [int(m) for m in text.split(",")])
-    parser.add_argument("--region", type=lambda text: [[float(v) for v in part.split(":")] for part in text.split(",")])
-    options = parser.parse_args(arguments)
-    try:
-        file = open(options.file.read_bytes(), np.float64 if options.float64 else np.float32)
-        if options.parameters:
-            parts = [f"{name}{list(value.shape)}".encode() + value.astype("<f4").tobytes() for name, value in file.params.items()]
-            found = b"".join(parts)
-        elif options.points:
-            found = file.at(np.fromfile(options.points, "<f8").reshape(-1, len(file.head["axes"]))).astype("<f4").tobytes()
-        else:
-            values = file.decode(options.size, options.region, numbers=not options.samples)
-            found = values.astype(values.dtype.newbyteorder("<") if options.samples else "<f4").tobytes()
-    except InrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.code
-    options.out.write_bytes(found)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+open = File

@@ -1,6 +1,6 @@
 """Hold a decoder to the files of this folder: valid ones by values, faulty ones by the class of the error.
 
-    python -m conformance.run --decoder 'python conformance/minidecoder.py' [--corpus FOLDER] [--only NAME] [--without zstd,windows]
+    python -m conformance.run --decoder 'python -m conformance.adapter' [--corpus FOLDER] [--only NAME] [--without missing,windows]
 
 The command line that a decoder must have, and what the files say, is in README.md. Prints a row per case and ends with 1 if any failed.
 """
@@ -26,7 +26,7 @@ from conformance import compared, minidecoder
 CORPUS = Path(__file__).resolve().parent
 EXIT_CODES = {"corrupt": 4, "unsupported": 5, "limit": 6}
 SECONDS = 300  # for one answer of a decoder
-FEATURES = ("zstd", "windows", "residual", "missing", "networks", "nfc", *minidecoder.KINDS)  # what a decoder may be without
+FEATURES = ("windows", "residual", "missing", "networks", "nfc", *minidecoder.KINDS)  # what a decoder may be without
 Decoder = Callable[[list[str]], tuple[int, str]]  # arguments -> exit code and stderr
 Query = dict[str, Any]
 
@@ -206,7 +206,7 @@ def needs(file: Path) -> set[str]:
     try:
         head, _ = minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)
         codecs = {entry[0] for entry in head["tens"]}
-        found = {"zstd": bool(codecs & {2, 5, 7}), "windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
+        found = {"windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
         found |= {"missing": "valid" in head["out"], "networks": head["net"][0] in compared.COMPARED, head["kind"]: True}
         return {name for name, there in found.items() if there}
     except minidecoder.InrError as error:

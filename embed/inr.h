@@ -1,4 +1,4 @@
-/* A decoder of .inr files in one header: C99 or C++, libc and libm alone. Written from formats/inr-0.1.md, whose sections it names.
+/* A decoder of .inr files in one header: C99 or C++, libc and libm alone. Written from formats/inr-1.0.md, whose sections it names.
    One file of a program says INR_IMPLEMENTATION:
 
        #define INR_IMPLEMENTATION
@@ -13,7 +13,7 @@
                free(values);
            } else { fprintf(stderr, "%s\n", inr_error(file)); }
            inr_close(file); return code; }
-   Refused as unsupported: zstd (codecs 2, 5 and 7, and so missing samples), windows of sound, text with combining marks, whose normal form it cannot judge.
+   Refused as unsupported: missing samples (zstd, codec 7), windows of sound, text with combining marks, whose normal form it cannot judge.
    Of files with a residual it gives the function alone, and only if asked to. It evaluates in double precision. Many threads may read one inr_file.
    The data may go after inr_open. INR_MALLOC and INR_FREE may be defined before. Blocks are closed behind their last statement, to keep it short. */
 #ifndef INR_H
@@ -405,16 +405,15 @@ static double inr_coding(const inr_file *f, const inr_tensor *t, size_t level) {
     fronts = 1 + (double)(f->level[level].side - 1) * (f->info.axes == 3 ? 7 : 3); return count + 32 * fronts * (double)f->features; }
 static void inr_tensors(inr_file *f, size_t at) {
     inr_value v = inr_read(f, at), entry, codec, length; size_t k, offset = 0, grid = f->tensors, extra = 0;
-    double elements = 0, nominal = 1, parameters, work = 0; int unknown = 0, zstd = f->valid, context = 0, wanted[3], right = 1; inr_bytes described = {NULL, 0}; inr_context c;
+    double elements = 0, nominal = 1, parameters, work = 0; int unknown = 0, context = 0, wanted[3], right = 1; inr_bytes described = {NULL, 0}; inr_context c;
     inr_tensor *t = f->tensor; memset(&c, 0, sizeof c); at = v.at; for (k = 0; k < v.count; k++) {
         entry = inr_read(f, at); codec = inr_read(f, entry.at); length = inr_read(f, entry.count == 2 ? codec.at : entry.at);
         inr_need(f, entry.count == 2 && codec.type == 'i' && length.type == 'i' && length.whole >= 0, "an entry of tens is not codec and length");
-        unknown |= codec.whole < 0 || codec.whole > 10; if (k < f->tensors) t[k].codec = (int)inr_clip(codec.whole, -1, 11);
+        unknown |= codec.whole < 0 || codec.whole > 10 || codec.whole == 2 || codec.whole == 5; if (k < f->tensors) t[k].codec = (int)inr_clip(codec.whole, -1, 11);
         at = length.at; }
     inr_must(f, !unknown, INR_UNSUPPORTED, "an unknown codec"); inr_need(f, v.count >= f->tensors, "not the tensors of the network");
     for (k = 0; k < f->tensors; k++) {
-        context |= t[k].codec == 8; zstd |= t[k].codec == 2 || t[k].codec == 5;
-        right &= t[k].codec != 7 && t[k].codec < 9; elements += (double)t[k].shape[0] * (t[k].rank > 1 ? (double)t[k].shape[1] : 1);
+        context |= t[k].codec == 8; right &= t[k].codec != 7 && t[k].codec < 9; elements += (double)t[k].shape[0] * (t[k].rank > 1 ? (double)t[k].shape[1] : 1);
         work += inr_coding(f, &t[k], k - 2); }
     parameters = elements; wanted[extra] = 9; extra += (size_t)context; wanted[extra] = 10; extra += (size_t)f->info.residual;
     wanted[extra] = 7; extra += (size_t)f->valid; inr_need(f, right && v.count == f->tensors + extra, "not the tensors of the network");
@@ -430,14 +429,13 @@ static void inr_tensors(inr_file *f, size_t at) {
     inr_must(f, elements <= (double)f->limits.elements, INR_LIMIT, "too many elements"); inr_need(f, offset == f->data.size, "lengths that do not sum to DATA");
     for (k = 0; k < f->tensors; k++) {
         int dense = context && k >= 2 && k - 2 < f->dense;
-        inr_need(f, (t[k].codec == 4) == (f->net > 1 && !k) && (dense ? t[k].codec && t[k].codec != 5 : t[k].codec != 8), "a codec where it must not be"); }
+        inr_need(f, (t[k].codec == 4) == (f->net > 1 && !k) && (dense ? t[k].codec : t[k].codec != 8), "a codec where it must not be"); }
     if (context) inr_context_net(f, &c, described, f->info.axes, f->features * f->levels);
     for (k = 0; k < f->tensors; k++, t++) {
         t->count = t->shape[0] * (t->rank > 1 ? t->shape[1] : 1); t->value = (float *)inr_new(f, &f->kept, t->count, sizeof(float));
-        if (t->codec == 2 || t->codec == 5 || (t->codec == 8 && zstd)) continue; /* refused below, behind the faults of the others */
         if (t->codec == 0) inr_floats(f, t);
         else if (t->codec == 4) inr_lattice(f, t);
-        else inr_coded(f, t, &c); } inr_must(f, !zstd, INR_UNSUPPORTED, "this decoder has no zstd: codecs 2, 5 and 7"); }
+        else inr_coded(f, t, &c); } inr_must(f, !f->valid, INR_UNSUPPORTED, "this decoder has no missing samples: codec 7 needs zstd"); }
 /* ---- Section 9: networks ---- */
 static void inr_add(inr_file *f, const char *name, size_t index, const char *part, size_t rows, size_t columns, int axis) {
     inr_tensor *t = &f->tensor[f->tensors++]; char number[8];

@@ -1,4 +1,4 @@
-# The container of .inr files and the payloads of their tensors, as far as they can be cut without the network: formats/inr-0.1.md is the format.
+# The container of .inr files and the payloads of their tensors, as far as they can be cut without the network: formats/inr-1.0.md is the format.
 # The map of HEAD is msgpack (its schema: head.schema.json) and says where a tensor begins in the joined payloads of DATA. The types named
 # after codecs are for these pieces; their parameter is the number of groups g of section 3, of codec context the number of features F.
 meta:
@@ -8,7 +8,7 @@ meta:
   ks-version: 0.9
   endian: le
   bit-endian: be
-doc-ref: formats/inr-0.1.md
+doc-ref: formats/inr-1.0.md
 seq:
   - id: signature
     contents: [0x89, 0x49, 0x4e, 0x52, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -19,10 +19,8 @@ enums:
   codec:
     0: raw_f32
     1: raw_int
-    2: zstd_int
     3: rans
     4: lattice
-    5: zstd_f32
     6: rans_shared
     7: mask
     8: context
@@ -85,22 +83,6 @@ types:
       - id: symbols
         size-eos: true
         doc: integers of this width, two's complement
-  zstd_int:
-    params:
-      - id: num_groups
-        type: u4
-    seq:
-      - id: step_codes
-        type: s1
-        repeat: expr
-        repeat-expr: num_groups
-      - id: width
-        type: u1
-        valid:
-          any-of: [1, 2, 4]
-      - id: frame
-        size-eos: true
-        doc: one zstd frame of the symbols
   rans:
     params:
       - id: num_groups
@@ -129,10 +111,6 @@ types:
       - id: bits
         size-eos: true
         doc: Golomb-Rice codes, from the high bit of each byte on
-  zstd_f32:
-    seq:
-      - id: frame
-        size-eos: true
   rans_shared:
     seq:
       - id: base
@@ -148,6 +126,7 @@ types:
     seq:
       - id: frame
         size-eos: true
+        doc: one zstd frame of bits
   context:
     params:
       - id: num_features

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from inrcodec.codec import Encoded, Report, encode
     from inrcodec.decoder import Inr
     from inrcodec.decoder import open_inr as open
+    from inrcodec.export import export_onnx
     from inrcodec.limits import Limits
     from inrcodec.signals.field import field_signal
 
-__all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "field_signal", "open"]
+__all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "export_onnx", "field_signal", "open"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from inrcodec.limits import Limits
 
         return Limits
+    if name == "export_onnx":
+        from inrcodec.export import export_onnx
+
+        return export_onnx
     if name == "field_signal":
         from inrcodec.signals.field import field_signal
 

@@ -33,7 +33,6 @@ __all__ = ["Encoded", "Report", "encode", "open_inr", "params_digest", "verify"]
 Source = str | os.PathLike[str] | bytes | IO[bytes] | NDArray[Any] | Signal | ShapeSignal
 Setting = int | float | str
 DETAILED = ("volume", "field")  # kinds whose grids are made for what they hold
-BOUNDED_QUALITY = 40.0  # of the function beside a residual, which says the rest at less cost (measured)
 CHECKED = 64  # samples per axis of a shape that a check without a source decodes
 
 
@@ -121,7 +120,7 @@ def encode(
     "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
     max_error and lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
-    from inrcodec.fit.presets import Request, usual_arch
+    from inrcodec.fit.presets import BOUNDED_QUALITY, Request, usual_arch
     from inrcodec.fit.sound import spectrum
     from inrcodec.fit.spectrum import detail
 
@@ -161,6 +160,7 @@ def encode(
         quality=quality,
         psnr=psnr,
         size=bytes_wanted,
+        bounded=limited is not None,
         effort=effort,
         preset=preset or "default",
         arch=arch or usual_arch(signal.kind, preset or "default"),

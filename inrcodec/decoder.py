@@ -20,20 +20,21 @@ from inrcodec.coordinates import (
     full_window,
     lattice,
     nearest_to_points,
-    points_of,
     region_window,
     scaled_size,
     target_size,
 )
 from inrcodec.described import Described
-from inrcodec.errors import BackendMissing, LimitExceeded, UsageError
+from inrcodec.errors import LimitExceeded, UsageError
 from inrcodec.evaluation import evaluator, masks, slopes
 from inrcodec.files import atomic_file, read_bytes, write_atomic
 from inrcodec.inspect import describe, metadata_of
+from inrcodec.lazy import LazyGrid
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
+from inrcodec.places import place_of
 from inrcodec.residual import Integers, Residual, residual_of, residual_samples
-from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, slices_of, tile_shape
+from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
 from inrcodec.signals.base import Metadata, Samples, Slabs, Space, window_space
 from inrcodec.surface import Surface, decoded_surface
@@ -42,7 +43,7 @@ from inrcodec.validity import Mask, missing_samples
 from inrcodec.weights import read_network, unpack
 from inrcodec.windows import windows_of
 
-POINTS = 1 << 13  # points evaluated at once, by one thread; results do not depend on it
+POINTS = 1 << 14  # points evaluated at once, by one thread; results do not depend on it
 Region = Sequence[tuple[float, float]]
 
 
@@ -96,6 +97,11 @@ class Inr(Described):
         return self._added
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of `decode()`."""
+        return self._outputs.sample_type(self.bits, None)
+
+    @property
     def info(self) -> dict[str, Any]:
         """What the file holds, ready for JSON; nothing is evaluated."""
         return describe(self._container, self._nbytes, self._limits)
@@ -114,16 +120,22 @@ class Inr(Described):
 
         region: one (start, stop) per axis in nominal samples. Integer codes of `bits` bits (those of the source if None; uint8 up to 8,
         else uint16), or, with a floating `dtype`, values in [0, 1]. Of a signal of numbers (a volume) they are these numbers, of the
-        source's type or of a floating `dtype`, NaN where the nearest sample of the source is missing. A grid smaller than the nominal
-        one is averaged, not point-sampled, over what is not missing. Samples of the nominal grid have the file's residual added, unless
-        `residual` is False; other bits and types are then made of the source's. Raises UsageError, LimitExceeded.
+        source's type or of a floating `dtype`, NaN where the nearest sample of the source is missing. On an axis of m < n samples each is
+        the mean of ceil(n / m) evaluated over its cell, of those not missing: point samples would alias. Samples of the nominal grid have
+        the file's residual added unless `residual` is False; other bits and types come of the source's. Raises UsageError, LimitExceeded.
         """
         shape, window = self._grid(scale, size, region)
         depth = self._depth(bits)
         return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth, residual=residual)
 
     def slabs(
-        self, *, scale: float | None = None, size: Sequence[int] | None = None, region: Region | None = None, bits: int | None = None
+        self,
+        *,
+        scale: float | None = None,
+        size: Sequence[int] | None = None,
+        region: Region | None = None,
+        bits: int | None = None,
+        strip: bool = False,
     ) -> Slabs:
         """`decode` in parts along the first axis of about SLAB_BYTES at most, each evaluated when it is taken: the same bits."""
         shape, window = self._grid(scale, size, region)
@@ -139,7 +151,8 @@ class Inr(Described):
                 part = (max(start, tile * rows), min(stop, (tile + 1) * rows))
                 yield self._sample(shape, (part, *others), dtype, depth)
 
-        return Slabs(shape=(*extent, len(self.channels)), dtype=dtype, parts=parts(), space=self._space_of(shape, window))
+        space, metadata = self._space_of(shape, window), self.metadata(strip=strip)
+        return Slabs(shape=(*extent, len(self.channels)), dtype=dtype, parts=parts(), bits=depth, space=space, metadata=metadata)
 
     def unrounded(self) -> NDArray[np.float64]:
         """The function's samples on the nominal grid in double precision, in units of the source's, without residual: (*axes, c)."""
@@ -152,12 +165,13 @@ class Inr(Described):
         self._fill(self.grid_shape, full_window(self.grid_shape), store, double=True)
         return result
 
-    def at(self, points: Any) -> Array:
-        """Values at points (n, d) in coordinates of the axes ([-1, 1] unless the file says otherwise): (n, c) float32, not clipped.
+    def at(self, points: Any, *, units: str = "domain") -> Array:
+        """Values at points (n, d) or (d,), without residual: (n, c) float32, in [0, 1] for codes, else in the source's units; not clipped.
 
-        NaN where the nearest sample of the source is missing, as in `gradient`.
+        units: "domain", the coordinates of the axes ([-1, 1] unless the file says otherwise), "pixel" or "world": see places.py. NaN where
+        the nearest sample of the source is missing. Outside the domain the function goes on, without meaning. Raises UsageError.
         """
-        coords = self._points(points)
+        coords = place_of(self, units).points(points)
         self._check_work(coords.n)
         evaluate = self._evaluator(coords.n)
         result = np.empty((coords.n, len(self.channels)), dtype=np.float32)
@@ -188,16 +202,17 @@ class Inr(Described):
             fill_lattice(coords, values, result, crew.map)
         return result
 
-    def gradient(self, points: Any) -> Array:
-        """d value / d coordinate at points (n, d): (n, c, d) float32, exact, by PyTorch. Raises BackendMissing without it."""
-        coords = self._points(points)
-        self._check_work(coords.n * len(self.channels))
-        if self._backend == "numpy":
-            raise BackendMissing("gradient: needs backend torch, got numpy")
-        make_engine("torch", device=self._device)
-        engine = self._engine(coords.n)
-        found = slopes(engine, self._network, self._config, self.params, self._windows, coords)
-        return self._without_missing(self._outputs.slopes(found), coords)
+    def gradient(self, points: Any, *, units: str = "domain") -> Array:
+        """d value / d coordinate at points (n, d) of `at`, per unit of these coordinates: (n, c, d) float32, exact.
+
+        By PyTorch's automatic differentiation in its engine, else by forward mode in NumPy. At vertices of a linear grid and kinks of the
+        masks, where there is none, that of one side. NaN as in `at`.
+        """
+        place = place_of(self, units)
+        coords = place.points(points)
+        self._check_work(coords.n * (1 + coords.d))
+        found = slopes(self._engine(coords.n), self._network, self._config, self.params, self._windows, coords)
+        return self._without_missing(place.slopes(self._outputs.slopes(found)), coords)
 
     def mesh(self, *, resolution: int = 256, progress: Callable[[int, int], None] | None = None) -> Surface:
         """The surface of a shape, by marching cubes on resolution^3 points of its box: see surface.py.
@@ -210,9 +225,8 @@ class Inr(Described):
         """The learned masks on the outer product of vectors as in `on`, or the scaled grid: (*axes, k) in [0, 1]; None if it has none."""
         shape = () if axes else scaled_size(self.grid_shape, scale)
         self._check_work(math.prod(np.size(axis) for axis in axes) if axes else math.prod(shape))
-        engine = make_engine("numpy")
         coords = Lattice(axes) if axes else lattice(shape, self.bounds)
-        found = masks(engine, self._network, self._config, self.params, self._windows, coords)
+        found = masks(self._network, self._config, self.params, self._windows, coords)
         return None if found is None else found.reshape(*coords.shape, -1)
 
     def metadata(self, *, strip: bool = False) -> Metadata:
@@ -252,7 +266,7 @@ class Inr(Described):
         strip: bool = False,
         overwrite: bool = True,
     ) -> None:
-        """Decode into a file of the format of its suffix, or of `format` (".png"), atomically; volumes as they are evaluated."""
+        """Decode into a file of the format of its suffix, or of `format` (".png"), atomically; large ones as they are evaluated."""
         name = os.fspath(path)
         suffix = format or ("".join(Path(name).suffixes[-2:]) if name.endswith(".gz") else Path(name).suffix).lower()
         with atomic_file(path, overwrite=overwrite) as file:
@@ -284,28 +298,24 @@ class Inr(Described):
                 samples = replace(samples, space=at_rate(self.axes, samples.space, rate))
             file.write(writer_for(self.head["kind"], suffix)(samples, suffix))
             return {}
-        slabs = self.slabs(scale=scale, size=size, region=region, bits=bits)
+        slabs = self.slabs(scale=scale, size=size, region=region, bits=bits, strip=strip)
         stream(slabs, suffix, file)
         return side_files(slabs, name, suffix)
 
+    def grid(self, *, scale: float | None = None, size: Sequence[int] | None = None) -> LazyGrid:
+        """`decode(scale=scale, size=size)`, evaluated where it is indexed: `inr.grid(scale=16)[1000:1100, ::2]`."""
+        shape, _ = self._grid(scale, size, None)
+        return LazyGrid((*shape, len(self.channels)), self.dtype, lambda window: self._sample(shape, window, self.dtype, self.bits))
+
+    def __len__(self) -> int:
+        return self.grid_shape[0]
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("an Inr is decoded into a new array: copy=False is impossible")
-        result = self.decode()
-        return result if dtype is None else result.astype(dtype)
+        return self.grid().__array__(dtype, copy)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """`decode()[key]`, decoding only the region that slices and integers of the axes touch."""
-        parts = key if isinstance(key, tuple) else (key,)
-        d = len(self.grid_shape)
-        axis_parts = parts[:d]
-        if any(p is Ellipsis for p in parts) or not all(isinstance(p, slice | int | np.integer) for p in axis_parts):
-            return np.asarray(self.decode()[key])
-        touched = slices_of(axis_parts, self.grid_shape)
-        if touched is None:
-            return np.asarray(np.broadcast_to(np.zeros((), dtype=self._outputs.sample_type(self.bits, None)), self.shape)[key]).copy()
-        region, local = touched
-        return np.asarray(self.decode(region=region)[(*local, *parts[d:])])
+        """`decode()[key]`, decoding only the region that slices and integers touch."""
+        return self.grid()[key]
 
     def _grid(self, scale: float | None, size: Sequence[int] | None, region: Region | None) -> tuple[tuple[int, ...], Window]:
         """The grid to decode and which of its samples."""
@@ -374,9 +384,6 @@ class Inr(Described):
         work = samples * self._network.macs(self._config)
         if work > self._limits.work:
             raise LimitExceeded(f"decode: {work:.3g} multiply-accumulates: expected at most {self._limits.work:.3g}")
-
-    def _points(self, points: Any) -> Points:
-        return points_of(points, len(self.grid_shape))
 
 
 def open_inr(

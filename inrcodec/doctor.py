@@ -52,8 +52,12 @@ def _version(name: str) -> str:
 
 
 def _devices(backend: str) -> str:
-    if backend != "torch":
-        return "cpu"
-    from inrcodec.backends.torch import device_names
+    if backend == "torch":
+        from inrcodec.backends.torch import device_names
 
-    return ", ".join(device_names())
+        return ", ".join(device_names())
+    if backend == "onnx":
+        from inrcodec.backends.onnx import device_names as onnx_devices
+
+        return ", ".join(onnx_devices())
+    return "cpu"

@@ -1,12 +1,13 @@
 """A network of a file as one function, whether it is one or, in windows, one of many."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from inrcodec.backends.base import Engine, Evaluate, compile_network
+from inrcodec.backends.numpy import NumpyOps
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.base import Array, Network
 from inrcodec.networks.stacked import shared_names
@@ -35,35 +36,46 @@ def _quiet(evaluate: Evaluate) -> Evaluate:
 
 
 def slopes(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Points) -> Array:
-    """Exact derivatives (n, c, d) of the outputs by the coordinates; needs PyTorch."""
-    from inrcodec.backends.gradient import input_gradient
+    """Exact derivatives (n, c, d) of the outputs by the coordinates: PyTorch's automatic ones in its engine, else NumPy's forward mode."""
+    if coords.n == 0:
+        return np.zeros((0, config.out_features, coords.d), dtype=np.float32)
+    derive: Callable[..., Array] = _forward_mode
+    if engine.name == "torch":
+        from inrcodec.backends.gradient import input_gradient as derive
 
     if windows is None:
-        return input_gradient(network, config, params, coords)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return derive(network, config, params, coords)
     shared = shared_names(network, config)
 
     def of_window(w: int) -> tuple[Evaluate, Evaluate]:
         own = window_params(params, shared, w)
-        return compile_network(engine, network, config, own), lambda local: input_gradient(network, config, own, local)
+        return compile_network(engine, network, config, own), lambda local: derive(network, config, own, local)
 
     return blended_slopes(windows, of_window, coords)
 
 
-def masks(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
+def _forward_mode(network: Network, config: Any, params: Params, coords: Points) -> Array:
+    from inrcodec.backends.numpy_slopes import input_slopes
+
+    return input_slopes(network, config, params, coords).astype(np.float32, copy=False)
+
+
+def masks(network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
     """The learned masks (n, k), or None for a network without."""
     if windows is None:
-        found = _masks_of_one(engine, network, config, params, coords)
+        found = _masks_of_one(network, config, params, coords)
         return None if found is None else np.asarray(found)
     shared = shared_names(network, config)
-    if _masks_of_one(engine, network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
+    if _masks_of_one(network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
         return None
 
     def of_window(w: int) -> Evaluate:
-        return lambda local: np.array(_masks_of_one(engine, network, config, window_params(params, shared, w), local))
+        return lambda local: np.array(_masks_of_one(network, config, window_params(params, shared, w), local))
 
     return blended(windows, of_window, coords)
 
 
-def _masks_of_one(engine: Engine, network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
-    count = getattr(config, "masks", 0)
-    return engine.ops.columns(network.modulate(engine.ops, config, params, coords), 0, count) if count else None
+def _masks_of_one(network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
+    ops, count = NumpyOps(), getattr(config, "masks", 0)
+    return ops.columns(network.modulate(ops, config, params, coords), 0, count) if count else None

@@ -34,6 +34,7 @@ CHUNKS = {  # letters and what the payload is
     HEAD: f"u8 major = {MAJOR}, u8 minor, then one map (section 2) of canonical msgpack; at most 1 MiB",
     DATA: "the tensors' payloads one after the other in the order of `HEAD.tens`, cut into chunks anywhere",
     DONE: "empty",
+    b"TILE": "reserved: tiles (section 13)",
     ICC: "ICC profile, one zstd frame",
     EXIF: "EXIF from its TIFF header on; its orientation is 1, readers MUST ignore it",
     XMP: "XMP packet",
@@ -84,13 +85,11 @@ COMPARED_TEXTS = {  # what a reader may be without
 }
 NETWORK_IDS = (*NETWORK_TEXTS, *COMPARED_TEXTS)
 
-# How the bytes of a tensor are coded (HEAD.tens[i].codec).
+# How the bytes of a tensor are coded (HEAD.tens[i].codec). 2 and 5, once symbols and floats in zstd frames, stay unused.
 RAW_F32 = 0
 RAW_INT = 1
-ZSTD_INT = 2
 RANS = 3
 LATTICE = 4
-ZSTD_F32 = 5
 RANS_SHARED = 6
 MASK = 7
 CONTEXT = 8
@@ -99,10 +98,8 @@ RESIDUAL = 10
 CODECS = {  # number: name, what the payload is
     RAW_F32: ("raw-f32", "float32 values"),
     RAW_INT: ("raw-int", "i8 step code[g], u8 width, symbols as integers of that width"),
-    ZSTD_INT: ("zstd-int", "i8 step code[g], u8 width, one zstd frame of the symbols as integers of that width"),
     RANS: ("rans", "i8 step code[g], (u8 zero code, u8 decay code)[g], a symbol stream (section 6)"),
     LATTICE: ("lattice", "a lattice subset (section 7); for frequency embeddings, which MUST have it, and for nothing else"),
-    ZSTD_F32: ("zstd-f32", "one zstd frame of the float32 values"),
     RANS_SHARED: (
         "rans-shared",
         "i8 base, u8 zero code and u8 decay code of step codes, the same of symbols, a symbol stream (section 6)",

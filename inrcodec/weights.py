@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec import context, entropy, lattice, spec
-from inrcodec.container import Container, decompress
+from inrcodec.container import Container
 from inrcodec.context import ContextNet
 from inrcodec.errors import CorruptFile, UnsupportedFile
 from inrcodec.limits import DEFAULT_LIMITS, Limits
@@ -22,6 +22,21 @@ from inrcodec.windows import windows_of
 from inrcodec.work import affordable, check_work, tensor_work
 
 WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor as a file holds it: float32 `values`, or symbols and one step code for all or for each index of `axis`."""
+
+    values: NDArray[Any]
+    codes: NDArray[np.integer] | None = None
+    axis: int = -1
+
+    def unpacked(self) -> Array:
+        """Its float32 values."""
+        if self.codes is None:
+            return np.asarray(self.values, dtype=np.float32)
+        return dequantize(self.values, self.codes, self.axis)
 
 
 def network_list(network: Network, config: Any) -> list[Any]:
@@ -116,6 +131,12 @@ def table_shape(config: Any, level: int) -> tuple[int, ...]:
 
 def unpack(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any, dict[str, Array]]:
     """The network, its configuration and parameters. Raises CorruptFile, UnsupportedFile or LimitExceeded."""
+    network, config, tensors = read_tensors(container, limits)
+    return network, config, {name: tensor.unpacked() for name, tensor in tensors.items()}
+
+
+def read_tensors(container: Container, limits: Limits = DEFAULT_LIMITS) -> tuple[Network, Any, dict[str, Stored]]:
+    """`unpack`, with symbols and steps left apart."""
     network, config = read_network(container.head, limits)
     params = network.params(config)
     entries = container.head["tens"]
@@ -179,7 +200,6 @@ def _step_codes(steps: NDArray[Any], coarser: int) -> NDArray[np.int8]:
 
 def _pack_quantized(param: Param, codes: NDArray[np.int8], symbols: NDArray[np.int32]) -> tuple[int, bytes]:
     side = codes.tobytes()
-    # Not zstd: it never won by more than a few bytes, and a decoder without it is a smaller one.
     candidates = [
         (spec.RANS, side + _rans_payload(param, symbols)),
         (spec.RANS_SHARED, _shared_payload(codes, symbols)),
@@ -241,21 +261,20 @@ def _frequencies(param: Param, payload: bytes, config: Any) -> Array:
     return vectors.astype(np.float32)
 
 
-def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Array:
+def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextReader | None, config: Any) -> Stored:
     size = param.size
     if (codec == spec.LATTICE) != (param.role == "frequency"):
         raise CorruptFile(f"{param.name}: expected codec lattice for a frequency embedding alone, got {spec.CODEC_NAMES[codec]}")
     if codec == spec.LATTICE:
-        return _frequencies(param, payload, config)
-    if codec in (spec.RAW_F32, spec.ZSTD_F32):
-        raw = payload if codec == spec.RAW_F32 else decompress(payload, 4 * size, exact=True)
-        _expect(param, "bytes", 4 * size, len(raw))
-        values = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(param.shape)
+        return Stored(_frequencies(param, payload, config))
+    if codec == spec.RAW_F32:
+        _expect(param, "bytes", 4 * size, len(payload))
+        values = np.frombuffer(payload, dtype="<f4").astype(np.float32).reshape(param.shape)
         if not np.isfinite(values).all():
             raise CorruptFile(f"{param.name}: expected finite values, got NaN or infinity")
         if contexts is not None and param.name in contexts.tables:
             raise CorruptFile(f"{param.name}: expected symbols beside a context network, got float32 values")
-        return values
+        return Stored(values)
     codes: NDArray[np.integer]
     symbols: NDArray[np.integer]
     if codec == spec.RANS_SHARED:
@@ -273,7 +292,7 @@ def _unpack_tensor(param: Param, codec: int, payload: bytes, contexts: ContextRe
             symbols = _unpack_symbols(param, codec, rest)
     if contexts is not None:
         contexts.keep(param, symbols)
-    return dequantize(symbols.reshape(param.shape), codes, param.axis)
+    return Stored(symbols.reshape(param.shape), codes, param.axis)
 
 
 def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int32]:
@@ -283,14 +302,13 @@ def _unpack_symbols(param: Param, codec: int, payload: bytes) -> NDArray[np.int3
             raise CorruptFile(f"{param.name}: expected {groups} symbol models, got {len(payload)} bytes")
         models = [(payload[2 * i], payload[2 * i + 1]) for i in range(groups)]
         return entropy.decode(payload[2 * groups :], _group_ids(param), models)
-    if codec not in (spec.RAW_INT, spec.ZSTD_INT):
+    if codec != spec.RAW_INT:
         raise CorruptFile(f"{param.name}: codec: expected one for parameters, got {spec.CODEC_NAMES[codec]}")
     width = payload[0] if payload else 0
     if width not in WIDTHS:
         raise CorruptFile(f"{param.name}: symbol width: expected 1, 2 or 4, got {width}")
-    raw = payload[1:] if codec == spec.RAW_INT else decompress(payload[1:], width * param.size, exact=True)
-    _expect(param, "bytes of symbols", width * param.size, len(raw))
-    symbols: NDArray[np.int32] = np.frombuffer(raw, dtype=WIDTHS[width]).astype(np.int32)
+    _expect(param, "bytes of symbols", width * param.size, len(payload) - 1)
+    symbols: NDArray[np.int32] = np.frombuffer(payload[1:], dtype=WIDTHS[width]).astype(np.int32)
     return symbols
 
 

@@ -1,24 +1,30 @@
 """Every engine against the NumPy reference, on points and lattices, initial and fitted; gradients of the hand-written layers."""
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from inrcodec import backends
+from inrcodec import backends, spec
 from inrcodec.backends import available, cpu_kernels, make_engine, torch_fused, torch_layers
 from inrcodec.backends import torch as torch_backend
-from inrcodec.backends.base import compile_network, pieces
+from inrcodec.backends.base import PIECE, compile_network, pieces
 from inrcodec.backends.gradient import input_gradient
 from inrcodec.backends.numpy import NumpyOps
+from inrcodec.backends.numpy_slopes import input_slopes
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchOps, torch_device
+from inrcodec.backends.torch_double import DoubleOps
 from inrcodec.backends.torch_tape import Tape
 from inrcodec.coordinates import Lattice, Points, lattice, sample_centres
 from inrcodec.errors import BackendMissing, UsageError
+from inrcodec.networks import NETWORKS
+from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import geometric_levels, tcnn_levels
-from tests.nets import lively_params, name_of, small_networks
+from tests.nets import lively_params, name_of, small_networks, small_sasnet
 
 SHAPES = {1: (67,), 2: (19, 23), 3: (5, 9, 7)}
 RMS, PEAK = 2e-6, 2e-5  # class F32, of the value range
@@ -240,22 +246,50 @@ def test_grids_with_wrapping_levels_and_gathered_rows(d: int, hashed: bool) -> N
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)
 
 
-@pytest.mark.parametrize("case", small_networks(), ids=name_of)
+def cubic_networks() -> list[tuple]:
+    """A network with cubic levels, one with a scale per neuron."""
+    levels = geometric_levels(d=2, levels=3, coarsest=4, finest=24, max_entries=300, taps=4)
+    return [(NETWORKS["sasnet.2"], replace(small_sasnet(2, 3), levels=levels)), *small_networks()]
+
+
+@pytest.mark.parametrize("case", cubic_networks(), ids=name_of)
 def test_coordinate_gradients_against_finite_differences(case: tuple) -> None:
     network, config = case
     params = lively_params(network, config)
-    d = config.in_features
+    d, step = config.in_features, 2e-5
     points = np.random.default_rng(5).uniform(-0.9, 0.9, (6, d))
-    found = input_gradient(network, config, params, Points(points))
-    assert found.shape == (6, config.out_features, d)
-    step, double = 2e-5, NumpyOps(np.float64)
-    exact = {name: value.astype(np.float64) for name, value in params.items()}
-    for k in range(d):
-        shift = np.zeros(d)
-        shift[k] = step
-        high, low = (network.forward(double, config, exact, Points(points + sign * shift)) for sign in (1, -1))
-        scale = np.abs(found[:, :, k]).max() + 1e-3
-        np.testing.assert_allclose(found[:, :, k] / scale, (high - low) / (2 * step) / scale, atol=0.05)
+    held = {name: value.astype(np.float64) for name, value in params.items()}
+    for found in (input_gradient(network, config, params, Points(points)), input_slopes(network, config, params, Points(points))):
+        assert found.shape == (6, config.out_features, d) and found.dtype == np.float32
+        for k in range(d):
+            shift = np.zeros(d)
+            shift[k] = step
+            high, low = (network.forward(NumpyOps(np.float64), config, held, Points(x)) for x in (points + shift, points - shift))
+            scale = np.abs(found[:, :, k]).max() + 1e-3
+            np.testing.assert_allclose(found[:, :, k] / scale, (high - low) / (2 * step) / scale, atol=0.02)
+
+
+def double_gradient(network: Network, config: Any, params: dict[str, np.ndarray], coords: Points) -> np.ndarray:
+    """As input_gradient, in float64."""
+    x = torch.tensor(coords.values, requires_grad=True)
+    tensors = {name: torch.as_tensor(value).double() for name, value in params.items()}
+    output = network.forward(DoubleOps(torch.device("cpu")), config, tensors, Points(x))  # type: ignore[arg-type]
+    return torch.stack([torch.autograd.grad(row.sum(), x, retain_graph=True)[0] for row in output], dim=1).numpy()
+
+
+@pytest.mark.parametrize("case", cubic_networks(), ids=name_of)
+def test_forward_mode_has_the_gradients_of_autograd(case: tuple) -> None:
+    network, config = case
+    params, n = lively_params(network, config), PIECE // 4 + 3  # more than are worked on at once
+    points = Points(np.random.default_rng(6).uniform(-1, 1, (n, config.in_features)))
+    # In training PyTorch evaluates the steep functions of some networks in float32.
+    derive = double_gradient if network.id in spec.COMPARED_FIELDS else input_gradient
+    automatic = derive(network, config, params, points)
+    scale = np.abs(automatic).max()
+    np.testing.assert_allclose(input_slopes(network, config, params, points) / scale, automatic / scale, atol=2e-5)
+    doubled = input_slopes(network, config, params, points, precision=np.float64)
+    assert doubled.dtype == np.float64
+    np.testing.assert_allclose(doubled / scale, automatic / scale, atol=2e-5)
 
 
 def test_large_angles_are_reduced_in_float64() -> None:

@@ -209,3 +209,17 @@ def test_gradients_are_those_of_the_weighted_sum():
     expected.backward()
     assert loss == pytest.approx(float(expected.detach()), rel=1e-4)
     assert torch.allclose(grads, followed.grad, rtol=1e-3, atol=1e-3 * float(followed.grad.abs().max()))
+
+
+def test_the_decode_benchmark_counts_rounds_and_parameters():
+    from tools.bench_decode import in_turn, plain_siren, ratio
+
+    asked = []
+    times = in_turn({"a": lambda: asked.append("a") or 2.0, "b": lambda: asked.append("b") or 4.0}, 2)
+    assert asked == ["a", "b"] * 3 and times == {"a": [2.0, 2.0], "b": [4.0, 4.0]}
+    assert ratio({"a": [1.0, 2.0, 9.0], "b": [2.0, 2.0, 2.0]}, "a", "b") == 1.0
+    for wanted in (500, 128_987):
+        width, layers = plain_siren(wanted, outputs=3)
+        held = sum(w.numel() + b.numel() for w, b in layers)
+        more = sum(p * q + p for p, q in ((width + 1, 2), *[(width + 1, width + 1)] * 3, (3, width + 1)))
+        assert held <= wanted < more

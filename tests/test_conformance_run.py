@@ -13,29 +13,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import adapter, minidecoder, run
+from conformance import adapter, run
 from inrcodec.backends import available
 from tools.make_faulty import cases
 from tools.small_files import chunk
 
-ENGINES = {"minidecoder": (minidecoder.main, []), **{name: (adapter.main, ["--backend", name]) for name in available()}}
+ENGINES = ("mini", *available())
 
 
-def in_process(main: Callable[[list[str]], int], first: list[str]) -> run.Decoder:
+def in_process(backend: str) -> run.Decoder:
     def decode(arguments: list[str]) -> tuple[int, str]:
         with contextlib.redirect_stderr(io.StringIO()) as errors:
-            code = main([*first, *arguments])
+            code = adapter.main(["--backend", backend, *arguments])
         return code, errors.getvalue()
 
     return decode
 
 
-MINI = in_process(minidecoder.main, [])
+MINI = in_process("mini")
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_corpus_passes(name: str) -> None:
-    found = dict(run.results(run.CORPUS, in_process(*ENGINES[name])))
+    found = dict(run.results(run.CORPUS, in_process(name)))
     assert {case: problems for case, problems in found.items() if problems} == {}
     assert len([case for case in found if case.startswith("faulty/")]) > len([case for case in found if case.startswith("valid/")]) > 0
 
@@ -74,8 +74,7 @@ def test_rows_and_sum(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_process_answers_the_same(corpus: Path) -> None:
     shutil.rmtree(corpus / "valid" / "small-integers")
-    mini = Path(minidecoder.__file__)
-    assert run.main(["--decoder", f"{sys.executable} {mini}", "--corpus", str(corpus)]) == 0
+    assert run.main(["--decoder", f"{sys.executable} -m conformance.adapter", "--corpus", str(corpus)]) == 0
     assert run.main(["--decoder", f"{sys.executable} -c 0", "--corpus", str(corpus), "--only", "crc"]) == 1
 
 

@@ -385,6 +385,6 @@ def test_a_damaged_frame_is_never_another_exception(payload: bytes, place: int, 
 
 
 def test_the_format_text_has_the_numbers_of_the_specification() -> None:
-    text = (Path(__file__).resolve().parents[1] / "formats" / "inr-0.1.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[1] / "formats" / "inr-1.0.md").read_text(encoding="utf-8")
     assert " ".join(map(str, spec.STEP_MANTISSAS)) in text
     assert all(f"`{chunk.decode()}`" in text for chunk in spec.CRITICAL_CHUNKS + spec.ANCILLARY_CHUNKS)

@@ -108,13 +108,15 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     Path("x.xmp").write_bytes(b"<x/>")
     assert converted("a.inr", "-o", "b.inr", "--strip") == (0, [])
     same(RGB, Path("b.inr").read_bytes())
-    assert converted("b.inr", "-o", "c.inr", "--xmp", "x.xmp") == (0, [])
+    assert converted("b.inr", "c.inr", "--xmp", "x.xmp") == (0, [])
     assert get(load(Path("c.inr").read_bytes()), b"xMPp") == b"<x/>"
     before = Path("c.inr").read_bytes()
     for arguments, code, told in (
         (("a.inr", "-o", "c.inr", "--no-overwrite"), 2, "exists"),
         (("a.inr", "-o", "a.inr"), 2, "other than the input"),
-        (("a.inr", "-o", "c.html"), 2, "suffix .inr, got .html"),
+        (("a.inr", "-o", "c.htm"), 2, "suffix .inr or .html, got .htm"),
+        (("a.inr",), 2, "expected one output, got none"),
+        (("a.inr", "c.inr", "-o", "d.inr"), 2, "expected one output, got two"),
         (("a.inr", "-o", "c"), 2, "got none"),
         (("a.inr", "-o", "c.inr", "--exif", "x.xmp"), 3, "TIFF header"),
         (("a.inr", "-o", "c.inr", "--icc", "none.icc"), 3, "none.icc"),

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 import inrcodec
 from inrcodec.backends import available
 from inrcodec.codec import params_digest
-from inrcodec.container import Container, dump
+from inrcodec.container import Container, dump, load
 from inrcodec.decoder import Inr
-from inrcodec.errors import BackendMissing, InputError, LimitExceeded, UsageError
+from inrcodec.errors import InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
+from inrcodec.networks.siren import SirenConfig
 from inrcodec.weights import network_list, pack
 from tests.nets import lively_params, small_sasnet
 
@@ -91,6 +92,39 @@ def test_a_smaller_grid_is_the_mean_of_what_it_covers(inr: Inr) -> None:
     np.testing.assert_allclose(one.reshape(3), np.clip(fine.mean(axis=0), 0, 1), atol=1e-4)
 
 
+def checker_file(n: int, period: int) -> bytes:
+    """0.5 + 0.4 * a wave of `period` nominal samples along each axis, by a network of two sines: no grid, no fit."""
+    network, omega = NETWORKS["siren.1"], np.pi * n / period
+    config = SirenConfig(2, 1, 2, 0, float(np.float32(omega)), 1.0)
+    # Steps of 2^-10 hold these numbers exactly.
+    phase = np.float32(np.round(np.pi / 2 / omega * 1024) / 1024)
+    values = {
+        "first.weight": np.array([[1, 1], [1, -1]], np.float32),
+        "first.bias": np.full(2, phase, np.float32),
+        "out.weight": np.full((1, 2), 0.4, np.float32),
+        "out.bias": np.zeros(1, np.float32),
+    }
+    steps = {p.name: np.full(p.shape[p.axis] if p.axis >= 0 else 1, 2.0**-10, np.float32) for p in network.params(config)}
+    entries, data = pack(network, config, values, steps)
+    container = load(file_bytes((n, n)))
+    out = {"channels": [{"name": "Y", "role": "color", "scale": 0.5, "offset": 0.5}], "bits": 8}
+    return dump(Container({**container.head, "out": out, "net": network_list(network, config), "tens": entries}, data))
+
+
+@pytest.mark.parametrize("m", [20, 25, 29, 33])
+def test_a_smaller_grid_does_not_alias(m: int) -> None:
+    """Of a wave finer than the grid its mean is left, where samples at points would show a coarse one."""
+    inr = inrcodec.open(checker_file(64, 3), backend="numpy")
+    assert inr.decode(dtype=np.float32).std() > 0.15
+    centres = (2 * np.arange(m) + 1) / m - 1
+    points = inr.on(centres, centres)
+    averaged = inr.decode(size=(m, m), dtype=np.float32)
+    assert points.std() > 0.15 and averaged.std() < 0.4 * points.std()
+    # The mean over each cell, evaluated much finer.
+    fine = inr.decode(size=(m * 24, m * 24), dtype=np.float32).reshape(m, 24, m, 24).mean(axis=(1, 3))
+    np.testing.assert_allclose(averaged[..., 0], fine, atol=0.06)
+
+
 def test_sizes_scales_and_bits(inr: Inr) -> None:
     assert inr.decode(scale=0.5).shape == (7, 9, 3)
     assert inr.decode(scale=1e-9).shape == (1, 1, 3)
@@ -123,6 +157,13 @@ def test_sizes_scales_and_bits(inr: Inr) -> None:
         np.s_[:, :, ::-1],
         np.s_[np.array([1, 2])],
         np.s_[12:100, -4:],
+        np.s_[..., 2:5, 1],
+        np.s_[3, ...],
+        np.s_[:, ..., ::-2],
+        np.s_[()],
+        np.s_[None, 2],
+        np.s_[-13:, np.int64(4)],
+        np.s_[5:2, ..., -1],
     ],
 )
 def test_slicing_is_that_of_the_array(inr: Inr, key: object) -> None:
@@ -132,9 +173,32 @@ def test_slicing_is_that_of_the_array(inr: Inr, key: object) -> None:
     assert (found == expected).all()
 
 
-def test_index_out_of_range(inr: Inr) -> None:
+@pytest.mark.parametrize("key", [np.s_[99], np.s_[-14], np.s_[0, 17], np.s_[0, 0, 3], np.s_[..., 3], np.s_[0, 0, 0, 0], np.s_[..., 0, ...]])
+def test_indices_out_of_range_evaluate_nothing(key: object) -> None:
+    inr = inrcodec.open(file_bytes(), limits=Limits(work=0))
     with pytest.raises(IndexError):
-        inr[99]
+        inr[key]
+    with pytest.raises(LimitExceeded):
+        inr[0]
+
+
+def test_an_inr_is_like_an_array(inr: Inr) -> None:
+    assert len(inr) == 13 and inr.shape == (13, 17, 3) and inr.dtype == np.uint8
+    assert np.array_equal(list(inr), inr.decode())
+    with pytest.raises(ValueError, match="copy=False"):
+        np.asarray(inr, copy=False)
+    big = inr.grid(scale=16)
+    assert (len(big), big.shape, big.ndim, big.size, big.dtype) == (208, (208, 272, 3), 3, 208 * 272 * 3, np.uint8)
+    assert np.array_equal(big[30:40, 200:100:-7, 1:], inr.decode(scale=16)[30:40, 200:100:-7, 1:])
+    assert np.array_equal(np.asarray(inr.grid(size=(5, 4))), inr.decode(size=(5, 4)))
+
+
+def test_slices_evaluate_their_region_only() -> None:
+    inr = inrcodec.open(file_bytes((2000, 2000)), backend="numpy", limits=Limits(output_samples=400))
+    assert inr[1000:1020, 7:27].shape == (20, 20, 3) and inr[7:8, -300:, ..., 1].shape == (1, 300)
+    assert inr[5, :300].shape == (300, 3) and inr[5, 6, 1].shape == ()
+    with pytest.raises(LimitExceeded):
+        inr[:21, :20]
 
 
 def test_points(inr: Inr) -> None:
@@ -146,17 +210,26 @@ def test_points(inr: Inr) -> None:
 
 
 def test_gradient(inr: Inr) -> None:
-    points = np.random.default_rng(0).uniform(-0.9, 0.9, (5, 2))
-    if inr._backend == "numpy":
-        with pytest.raises(BackendMissing, match="gradient"):
-            inr.gradient(points)
-        return
-    found, step = inr.gradient(points), 2e-5
-    assert found.shape == (5, 3, 2)
+    points, step = np.random.default_rng(0).uniform(-0.9, 0.9, (5, 2)), 2e-5
+    found = inr.gradient(points)
+    assert found.shape == (5, 3, 2) and found.dtype == np.float32
     for k in range(2):
         shift = np.eye(2)[k] * step
         expected = (inr.at(points + shift).astype(np.float64) - inr.at(points - shift)) / (2 * step)
         np.testing.assert_allclose(found[:, :, k], expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_pixels_are_samples(inr: Inr) -> None:
+    index = np.array([[0, 0], [12, 16], [3, 9]])
+    values = inr.at(index, units="pixel")
+    np.testing.assert_allclose(np.clip(values, 0, 1), inr.decode(dtype=np.float32)[tuple(index.T)], atol=1e-5)
+    assert inr.at(index[0], units="pixel").tobytes() == inr.at([1 / 13 - 1, 1 / 17 - 1]).tobytes()
+    per_pixel = inr.gradient(index + 0.25, units="pixel")
+    middle = (2 * (index + 0.25) + 1) / SIZE - 1
+    np.testing.assert_allclose(per_pixel, inr.gradient(middle) * (2 / np.array(SIZE)), rtol=1e-4, atol=1e-6)
+    for units, message in (("feet", "expected one of domain, pixel, world"), ("world", "needs a file with an affine over its 2 axes")):
+        with pytest.raises(UsageError, match=message):
+            inr.at(index, units=units)
 
 
 def test_masks(inr: Inr) -> None:

@@ -282,6 +282,7 @@ def test_settings_override_and_unknown_ones_are_listed() -> None:
         ({"stride": 0}, "stride"),
         ({"learning_rate": "nan"}, "learning_rate"),
         ({"rate_from": 2}, "rate_from"),
+        ({"between": 0.95}, "between"),
         ({"lam": "inf"}, "lam"),
         ({"lam": "dark"}, "lam"),
     ):

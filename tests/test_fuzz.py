@@ -14,7 +14,7 @@ from tools.fuzz_bytes import damaged, damaged_file, resealed_png, split
 from tools.fuzz_run import Target, fuzz, input_of, kept, outcome_of
 
 TARGETS = {target.name: target for target in tool.all_targets()}
-COUNTS = {"file": 600, "map": 500, "stream": 500, "rewrap": 300, "images": 60, "volumes": 60, "sounds": 40, "meshes": 100}
+COUNTS = {"head": 4000, "file": 600, "map": 500, "stream": 500, "rewrap": 300, "images": 60, "volumes": 60, "sounds": 40, "meshes": 100}
 
 
 @pytest.mark.parametrize(("name", "count"), COUNTS.items())

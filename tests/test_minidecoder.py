@@ -1,6 +1,7 @@
 """The decoder in one file: what it may import, the examples of the format's text, the package's samples, and damage."""
 
 import ast
+import copy
 import subprocess
 import sys
 import zlib
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import inrcodec
-from conformance import compared, minidecoder
+from conformance import adapter, compared, minidecoder
 from inrcodec import residual, spec
 from inrcodec.errors import InrError
 from tools import small_files, small_residuals
@@ -34,13 +35,14 @@ def test_it_needs_numpy_and_the_standard_library_only() -> None:
 
 
 def test_it_stays_small() -> None:
-    assert len(PATH.read_text().splitlines()) <= 720
+    assert len(PATH.read_text().splitlines()) <= 634  # 625, and 9 for networks of other files
 
 
 def test_networks_for_comparison_are_a_file_of_their_own(tmp_path: Path) -> None:
     """Both files together know what the package knows; the decoder alone refuses the others."""
-    assert compared.COMPARED.keys() == spec.COMPARED_FIELDS.keys() and minidecoder.NETWORKS.keys() == spec.NETWORK_FIELDS.keys()
-    for program, code in (([str(PATH)], 5), (["-m", "conformance.compared"], 0)):
+    assert compared.COMPARED.keys() == spec.COMPARED_FIELDS.keys()
+    assert {name for name in minidecoder.TABLES if "." in name} == spec.NETWORK_FIELDS.keys()
+    for program, code in ((["-m", "conformance.adapter"], 5), (["-m", "conformance.compared"], 0)):
         file = VALID / "finer.1-rgb" / "input.inr"
         found = subprocess.run(
             [sys.executable, *program, str(file), "-o", str(tmp_path / "out")], capture_output=True, text=True, check=False
@@ -50,8 +52,7 @@ def test_networks_for_comparison_are_a_file_of_their_own(tmp_path: Path) -> None
 
 
 def numbers(text: str, models: list[tuple[int, int]]) -> list[int]:
-    found = minidecoder.read_stream(bytes.fromhex(text), lambda i: minidecoder.model(*models[i]), np.arange(len(models)))
-    return list(found)
+    return list(minidecoder.Stream(bytes.fromhex(text)).take(minidecoder.model(*codes) for codes in models))
 
 
 def test_examples_of_the_text() -> None:
@@ -68,10 +69,21 @@ def test_examples_of_the_text() -> None:
     assert minidecoder.laplace(8 * 16 + 7)[0][:12] == [5740, 4570, 2158, 1681, 794, 619, 292, 227, 108, 84, 39, 31]
 
 
+@pytest.mark.parametrize(("entries", "rows", "feature"), [(256, (73, 74, 89, 90), 75.5625), (100, (61, 62, 24, 27), 57.078125)])
+def test_the_worked_numbers_of_a_grid(entries: int, rows: tuple[int, ...], feature: float) -> None:
+    weights = 0.3828125, 0.4921875, 0.0546875, 0.0703125
+    net = {"levels": [{"scale": 14.5, "resolution": 16, "entries": entries, "taps": 2}], "stretch": [1.0, 1.0]}
+    table = np.arange(entries, dtype=float)[:, None]
+    found = minidecoder.grid_features(net, {"grid.0": table}, np.array([[-0.5, 0.25]]))
+    assert found.item() == feature == sum(w * row for w, row in zip(weights, rows, strict=True))
+    text = " ".join((PATH.parents[1] / "formats" / "inr-1.0.md").read_text().split())
+    assert str(feature) in text and ", ".join(map(str, weights)) in text and ", ".join(map(str, rows[1:])) in text
+
+
 def test_the_shares_of_all_laplace_models() -> None:
-    text = (PATH.parents[1] / "formats" / "inr-0.1.md").read_text()
+    text = (PATH.parents[1] / "formats" / "inr-1.0.md").read_text()
     listed = [int(word) for word in text[text.index("      2270549") :].split("```")[0].split()]
-    assert [minidecoder.laplace_decay(j) for j in range(49)] == listed
+    assert listed == minidecoder.DECAYS
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(VALID.iterdir())])
@@ -113,7 +125,8 @@ def test_a_region_is_a_crop_and_other_grids_have_no_residual(name: str) -> None:
     region = [(1, axis["n"] - 1) for axis in file.head["axes"]]
     assert np.array_equal(file.decode(region=region), file.decode()[tuple(slice(*part) for part in region)])
     larger = [axis["n"] * 3 for axis in file.head["axes"]]
-    zero = minidecoder.File(file.head, file.params, file.net, file.valid, None, file.real)
+    zero = copy.copy(file)
+    zero.added = None
     assert np.array_equal(file.decode(larger), zero.decode(larger))
     assert not np.array_equal(file.decode(), zero.decode())
 
@@ -132,7 +145,7 @@ def test_misuse_is_told_apart_from_damage(tmp_path: Path, capsys: pytest.Capture
     path = tmp_path / "a.inr"
     path.write_bytes(FILES["siren"])
     for arguments in (["--size", "1"], ["--size", "0,4"], ["--region", "0:5,0:5"], ["--region", "0:4"]):
-        assert minidecoder.main([str(path), "-o", str(tmp_path / "out"), *arguments]) == 2
+        assert adapter.main([str(path), "-o", str(tmp_path / "out"), *arguments]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -140,7 +153,7 @@ def test_without_zstd_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
     for name in ("compression.zstd", "backports.zstd", "zstandard"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(minidecoder.InrError, match="needs zstd") as caught:
-        minidecoder.open(FILES["siren"])
+        minidecoder.open(FILES["missing"])
     assert caught.value.code == 9
     assert minidecoder.open(FILES["windows"]).decode().shape == (12, 1)
 

@@ -27,7 +27,7 @@ TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number":
 BEYOND = {
     *("head-borders", "head-high-type", "head-icc-missing", "head-low-high", "head-low-type"),
     *("head-shape-affine-flat", "head-windows-hop", "head-windows-odd", "head-windows-overlap"),
-    *("net-bands", "net-channels", "net-groups", "net-level-scale", "net-msa-order", "net-stretch-short"),
+    *("net-bands", "net-channels", "net-groups", "net-level-scale", "net-level-scale-beyond", "net-msa-order", "net-stretch-short"),
     "net-windows",
 }
 TENSORS = ("tensors-few", "tensors-lattice", "tensors-many", "tensors-mask", "tensors-none", "tensors-sum", "residual-tensor")

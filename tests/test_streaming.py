@@ -18,7 +18,9 @@ from inrcodec.files import atomic_file
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
 from inrcodec.signals import read_signal
-from inrcodec.signals.base import Slabs, Space
+from inrcodec.signals.base import Metadata, Slabs, Space
+from inrcodec.signals.codes import rescale_codes
+from inrcodec.signals.image_write import stream_image, write_image
 from inrcodec.signals.volume_write import SUFFIXES, stream_volume
 from inrcodec.weights import network_list, pack
 from tests.nets import lively_params, small_sasnet
@@ -205,3 +207,56 @@ def test_every_format_is_written_to_a_file_and_read_back(suffix: str, tmp_path: 
     channel = signal.channels[0]
     decoded = inr.decode()
     np.testing.assert_allclose(channel.low + signal.values * (channel.high - channel.low), decoded, atol=1e-5)
+
+
+@pytest.mark.usefixtures("small_slabs")
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+@pytest.mark.parametrize(("bits", "region"), [(8, None), (16, None), (8, ((3, 11), (2, 15)))])
+def test_pictures_are_written_as_they_are_evaluated(suffix: str, bits: int, region: Any) -> None:
+    inr = inrcodec.open(file_bytes(), backend="numpy")
+    whole, streamed = inr.samples(scale=6, region=region, bits=bits), io.BytesIO()
+    assert len(list(inr.slabs(scale=6, region=region, bits=bits).parts)) > 2
+    inr.write(streamed, suffix, name="a", scale=6, region=region, bits=bits)
+    assert streamed.getvalue() == write_image(whole, suffix)
+    found = np.load(io.BytesIO(streamed.getvalue())) if suffix == ".npy" else read_signal(streamed.getvalue()).samples
+    np.testing.assert_array_equal(found, whole.codes)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 12])
+@pytest.mark.parametrize("most", [1 << 40, 0])
+def test_strips_do_not_depend_on_the_cuts(bits: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    monkeypatch.setattr("inrcodec.signals.image_write._BLOCK", 1 << 10)
+    monkeypatch.setattr("inrcodec.signals.image_write._TIFF_MOST", most)
+    c = 1 if bits == 1 else 3
+    codes = np.random.default_rng(0).integers(0, 1 << bits, (97, 61, c)).astype(np.uint8 if bits <= 8 else np.uint16)
+    files = []
+    for rows in (97, 30, 7, 1):
+        out, parts = io.BytesIO(), (codes[at : at + rows] for at in range(0, 97, rows))
+        stream_image(Slabs(shape=codes.shape, dtype=codes.dtype, parts=parts, bits=bits, metadata=Metadata(xmp=b"<x/>")), ".tif", out)
+        files.append(out.getvalue())
+    assert files[0] == files[1] == files[2] == files[3] and files[0][2] == (43 if most == 0 else 42)
+    with tifffile.TiffFile(io.BytesIO(files[0])) as file:
+        np.testing.assert_array_equal(file.pages[0].asarray().reshape(codes.shape), rescale_codes(codes, bits, {1: 1, 8: 8, 12: 16}[bits]))
+        assert len(file.pages) == 1 and file.pages[0].tags[700].value == b"<x/>"
+        assert len(file.pages[0].dataoffsets) == {1: 1, 8: 20, 12: 49}[bits]  # strips of 1024 bytes at most, or a row
+
+
+def test_a_pipe_gets_the_same_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.inr").write_bytes(file_bytes())
+    options = ("--scale", "3", "--backend", "numpy")
+    assert run("decode", "a.inr", "-o", "a.tif", *options, cwd=tmp_path).returncode == 0
+    piped = run("decode", "a.inr", "-o", "-", "--format", "tif", *options, cwd=tmp_path)
+    assert piped.stdout == (tmp_path / "a.tif").read_bytes() and len(piped.stdout) > 1000
+
+
+def test_a_large_picture_takes_little_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sampling, "SLAB_BYTES", 1 << 15)
+    inr = inrcodec.open(file_bytes((60, 40)), backend="numpy")
+    peaks = []
+    for size in ((300, 200), (300, 200), (1500, 200)):  # the first time more is held
+        tracemalloc.start()
+        inr.export(tmp_path / "a.npy", size=size)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < (1500 - 300) * 200 * 3 / 4

@@ -139,6 +139,6 @@ def test_a_reader_needs_only_the_document() -> None:
 
 def test_the_text_links_its_companions() -> None:
     folder: Path = make_walkthrough.PATH.parent
-    text = (folder / "inr-0.1.md").read_text()
+    text = (folder / "inr-1.0.md").read_text()
     for name in ("walkthrough.md", "registry.md", "head.schema.json", "inr.ksy"):
         assert f"]({name})" in text and (folder / name).exists()

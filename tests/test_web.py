@@ -15,14 +15,16 @@ import pytest
 
 import inrcodec
 from conformance import run
+from inrcodec.spec import COMPARED_FIELDS
 from tools import small_files
 
 NODE = shutil.which("node")
 WEB = Path(__file__).resolve().parents[1] / "web"
 MODULE, ADAPTER = WEB / "inr.js", WEB / "adapter.mjs"
 CASES = run.CORPUS / "valid"
-ZSTD = frozenset({"zstd", "networks"})
-MINIFIED = 31_000  # bytes by esbuild or terser
+MISSING = frozenset({"missing", "networks"})
+MINIFIED = 30_700  # bytes by esbuild or terser
+STRIPPED = 49700  # without comments and indentation, where neither is installed
 IN_PYTHON = (
     "import sys, zstandard; sys.stdout.buffer.write(zstandard.ZstdDecompressor().decompressobj().decompress(sys.stdin.buffer.read()))"
 )
@@ -72,31 +74,32 @@ def test_the_corpus_passes_with_a_function_for_zstd(adapter: run.Decoder) -> Non
 
 
 def test_without_zstd_the_rest_passes(adapter: run.Decoder) -> None:
-    found = list(run.judged(run.CORPUS, adapter, without=ZSTD))
+    found = list(run.judged(run.CORPUS, adapter, without=MISSING))
     assert {case: problems for case, problems, missing in found if problems and not missing} == {}
     skipped = {case for case, _, missing in found if missing}
-    assert 0 < len(skipped) < 60
-    assert {"valid/sasnet.2-rgb", "valid/residual-lossless", "valid/audio-windows", "faulty/codec-zstd-cut"}.isdisjoint(skipped)
-    assert {"valid/sasnet.2-context", "faulty/codec-zstd-bomb"} <= skipped
+    compared = {case for case, _, missing in found if missing == {"networks"}}
+    assert len(compared) == len(COMPARED_FIELDS) and 0 < len(skipped - compared) < 20
+    assert {"valid/sasnet.2-context", "valid/residual-lossless", "valid/audio-windows", "faulty/mask-cut"}.isdisjoint(skipped)
+    assert {"valid/volume-missing", "faulty/mask-bomb"} <= skipped
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-si"]
+    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-mi"]
     assert run.main(arguments) == 1
     assert run.main(["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-sa"]) == 0
     capsys.readouterr()
-    assert run.main([*arguments, "--without", "zstd"]) == 1  # none passed
-    assert capsys.readouterr().out == "skip valid/small-siren: without zstd\n0 passed, 0 failed, 1 skipped\n"
+    assert run.main([*arguments, "--without", "missing"]) == 1  # none passed
+    assert capsys.readouterr().out == "skip valid/small-missing: without missing\n0 passed, 0 failed, 1 skipped\n"
 
 
 def test_other_refusals_are_not_skipped() -> None:
     def answers(code: int, name: str) -> tuple[bool, set[str]]:
         """Whether a case fails, and for the lack of what it is skipped, if every answer is an exit code."""
-        [(_, problems, missing)] = run.judged(run.CORPUS, lambda _: (code, "error: zstd"), name, ZSTD)
+        [(_, problems, missing)] = run.judged(run.CORPUS, lambda _: (code, "error: zstd"), name, MISSING)
         return bool(problems), missing
 
-    assert answers(5, "valid/small-siren") == (True, {"zstd"})
-    assert answers(4, "valid/small-siren") == (True, set())
+    assert answers(5, "valid/small-missing") == (True, {"missing"})
+    assert answers(4, "valid/small-missing") == (True, set())
     assert answers(5, "valid/small-sasnet") == (True, set())
     assert answers(5, "faulty/tensors-codec-unknown") == (False, set())
 
@@ -256,6 +259,7 @@ def test_size(capsys: pytest.CaptureFixture[str]) -> None:
             if text is not None:
                 print(f"\ninr.js {name}: {len(text)} bytes, {len(gzip.compress(text.encode()))} by gzip")
     assert small is None or len(small) <= MINIFIED
+    assert len(plain) <= STRIPPED
     assert len(gzip.compress(plain.encode())) <= 20_000
 
 

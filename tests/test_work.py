@@ -38,7 +38,7 @@ def test_the_work_of_tensors() -> None:
     assert tensor_work(matrix, spec.RANS, config) == 12
     assert tensor_work(matrix, spec.RANS_SHARED, config) == 15
     assert tensor_work(replace(matrix, axis=-1), spec.RANS_SHARED, config) == 13
-    assert tensor_work(matrix, spec.ZSTD_INT, config) == tensor_work(table, spec.RAW_F32, config) == 0
+    assert tensor_work(matrix, spec.RAW_INT, config) == tensor_work(table, spec.RAW_F32, config) == 0
     assert tensor_work(table, spec.CONTEXT, config) == 2 * plane_work((7, 7))
 
 

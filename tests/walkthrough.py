@@ -54,13 +54,9 @@ def facts(data: bytes) -> dict[str, Any]:
         at += length
     assert at == chunks[1]["offset"] + 8 + chunks[1]["length"]
     parts = [data[tensor["offset"] : tensor["offset"] + tensor["length"]] for tensor in tensors]
-    weights, bias, out = (
-        rans(parts[0], 4, 2),
-        plain(parts[1][0], parts[1][1], parts[1][2:]),
-        plain(parts[2][0], parts[2][1], raw_block(parts[2][2:])),
-    )
+    weights, bias, out = rans(parts[0], 4, 2), plain(*parts[1][:2], parts[1][2:]), plain(*parts[2][:2], parts[2][2:])
     (last,) = struct.unpack("<f", parts[3])
-    assert [tensor["codec"] for tensor in tensors] == [3, 1, 2, 0] and len(bias["symbols"]) == len(out["symbols"]) == 4
+    assert [tensor["codec"] for tensor in tensors] == [3, 1, 1, 0] and len(bias["symbols"]) == len(out["symbols"]) == 4
     sizes = [axis["n"] for axis in head["axes"]]
     channel, top = head["out"]["channels"][0], 2 ** head["out"]["bits"] - 1
 
@@ -189,13 +185,6 @@ def plain(code: int, width: int, symbols: bytes) -> dict[str, Any]:
     assert width == 1
     numbers, known = list(struct.unpack(f"{len(symbols)}b", symbols)), step(code)
     return {"step": known, "width": width, "symbols": numbers, "values": [f32(symbol * known["step"]) for symbol in numbers]}
-
-
-def raw_block(frame: bytes) -> bytes:
-    """The content of a zstd frame of one raw block."""
-    assert frame[:5] == b"\x28\xb5\x2f\xfd\x20"
-    assert int.from_bytes(frame[6:9], "little") == frame[5] * 8 + 1 and len(frame) == 9 + frame[5]
-    return frame[9:]
 
 
 def f32(value: float) -> float:

@@ -115,6 +115,7 @@ def net_cases() -> Iterator[Case]:
     yield corrupt("levels-none", "no levels", grid.with_net(14, []))
     yield corrupt("level-short", "a level of three values", grid.with_net(14, [[0.5, 2, 4]]))
     yield corrupt("level-scale", "a scale that is not a float32", level(0, 0.1))
+    yield corrupt("level-scale-beyond", "a scale beyond all of float32", level(0, 1e300))
     yield corrupt("level-scale-zero", "a scale of 0", level(0, 0.0))
     yield corrupt("level-resolution", "a resolution of 0", level(1, 0))
     yield corrupt("level-taps", "three taps", level(3, 3))

@@ -1,5 +1,7 @@
 """What is fuzzed of the .inr format: whole files, maps, and the streams in tensors; see fuzz.py."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,9 +20,11 @@ from inrcodec.weights import read_network
 from tools import small_files, small_residuals
 from tools.fuzz_bytes import changed_value, damaged, damaged_file, packed, split
 from tools.fuzz_run import Target
+from tools.small_files import SIGNATURE
 
 CONFORMANCE = Path(__file__).resolve().parents[1] / "conformance"
 LARGE = 6000  # bytes of a seed that is left out
+TAGS = (*(bytes([tag]) for tag in range(0x80, 0x100)), b"\0", b"\x7f", b"\xcb\x7f\xef", b"\xce\xff\xff\xff\xff", b"\xa1y")  # of msgpack
 TINY = Limits(output_samples=1 << 12, work=1 << 26)  # of what is evaluated
 
 
@@ -67,6 +71,29 @@ def read_file(data: bytes) -> None:
     verify(inr, decode=False)
     tiny.at(np.zeros((1, len(inr.grid_shape))))
     tiny.decode()
+
+
+@cache
+def _parts() -> tuple[tuple[bytes, bytes], ...]:
+    """HEAD with its letters, and what follows the chunk, of the files of `valid`."""
+    return tuple((data[12 : 16 + size], data[20 + size :]) for data in valid() for size in [int.from_bytes(data[8:12], "little")])
+
+
+def make_head(random: Random) -> bytes:
+    """A file with a few bytes of HEAD changed, put in or left out; the checksum is right again."""
+    head, rest = random.choice(_parts())
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        at = random.randrange(6, len(head))
+        left = random.choice((0, 1, 1, 1, 1, 2, 9))
+        flipped, low = bytes([head[at] ^ 1 << random.randrange(8)]), bytes([random.randrange(128)])
+        put = random.choice((random.randbytes(left), low, low, flipped, flipped, random.choice(TAGS)))
+        head = head[:at] + put + head[at + left :]
+    return b"".join((SIGNATURE, struct.pack("<I", len(head) - 4), head, struct.pack("<I", zlib.crc32(head)), rest))
+
+
+def read_head(data: bytes) -> None:
+    """The container, HEAD and the network's configuration."""
+    read_network(load(data).head)
 
 
 def make_map(random: Random) -> bytes:
@@ -147,6 +174,7 @@ def rewrapped(data: bytes) -> None:
 
 def targets() -> Sequence[Target]:
     return (
+        Target("head", make_head, read_head),
         Target("file", make_file, read_file),
         Target("map", make_map, read_map),
         Target("stream", make_stream, read_stream),

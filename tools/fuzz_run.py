@@ -19,6 +19,8 @@ from inrcodec.errors import InrError
 SECONDS = 2.0  # for one input
 MEMORY = 2 << 30  # of address space, beyond what a worker has when it begins
 HANG = 60.0  # seconds without an answer, after which a worker is ended
+TELL = 0.05  # seconds after which a worker tells what it did
+FAILURES = ("crash", "slow", "memory", "died", "hang")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Finding:
-    """An input on which a reader failed: what = crash, slow, memory, died or hang."""
+    """An input on which a reader failed; what is one of FAILURES."""
 
     target: str
     number: int
@@ -54,6 +56,12 @@ class Summary:
     bytes: int = 0
     next: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, more: "Summary") -> None:
+        """What became of the inputs from `next` on."""
+        self.inputs, self.bytes, self.next = self.inputs + more.inputs, self.bytes + more.bytes, more.next
+        self.slowest = max(self.slowest, more.slowest)
+        self.outcomes += more.outcomes
 
     def told(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -114,21 +122,21 @@ def fuzz(
     def over() -> bool:
         return (stop is not None and summary.next >= stop) or (duration is not None and time.monotonic() - begin >= duration)
 
+    at = context.RawValue("q", start)
+    lost = dict[int, str]()
     while not over():
         ours, theirs = context.Pipe()
-        worker = context.Process(target=_work, args=(theirs, target, seed, summary.next, stop, seconds, memory), daemon=True)
+        worker = context.Process(target=_work, args=(theirs, at, target, seed, summary.next, stop, lost, seconds, memory), daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads, none of which the readers need
             worker.start()
         theirs.close()
-        lost = _listen(ours, summary, findings, over, hang)
-        if lost:
-            findings.append(Finding(target.name, summary.next, lost, f"no answer ({lost})"))
-            summary.outcomes[lost] += 1
-            summary.inputs, summary.next = summary.inputs + 1, summary.next + 1
+        how = _listen(ours, summary, findings, over, hang)
         worker.kill()
         worker.join()
         ours.close()
+        if how:
+            lost[at.value] = how  # what came before it and was not told yet is done again
     summary.seconds = time.monotonic() - begin
     return summary, findings
 
@@ -139,21 +147,20 @@ def _listen(ours: Connection, summary: Summary, findings: list[Finding], over: C
         try:
             if not ours.poll(hang):
                 return "hang"
-            number, size, what, message, taken = ours.recv()
+            done, found = ours.recv()
         except (EOFError, OSError):
             return "died"
-        summary.inputs, summary.next = summary.inputs + 1, number + 1
-        summary.bytes += size
-        summary.slowest = max(summary.slowest, taken)
-        summary.outcomes[what] += 1
-        if what in ("crash", "slow", "memory"):
-            findings.append(Finding(summary.target, number, what, message))
-            if what == "memory":
-                break  # go on with a fresh process
+        summary.add(done)
+        findings += found
+        if any(finding.what == "memory" for finding in found):
+            break  # go on with a fresh process
     return ""
 
 
-def _work(pipe: Connection, target: Target, seed: int, start: int, stop: int | None, seconds: float, memory: int) -> None:
+def _work(
+    pipe: Connection, at: Any, target: Target, seed: int, start: int, stop: int | None, lost: dict[int, str], seconds: float, memory: int
+) -> None:
+    """Answers of many inputs at a time; `at` is the number of the input that is read. `lost`: what became of inputs that ended a worker."""
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -162,9 +169,19 @@ def _work(pipe: Connection, target: Target, seed: int, start: int, stop: int | N
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     number = start
     while stop is None or number < stop:
-        data = input_of(target, seed, number)
-        pipe.send((number, len(data), *outcome_of(target, data, seconds=seconds)))
-        number += 1
+        done, found, begin = Summary(target.name), list[Finding](), time.monotonic()
+        while (stop is None or number < stop) and not found and time.monotonic() < begin + TELL:
+            at.value, data = number, input_of(target, seed, number)
+            if number in lost:
+                what, message, taken = lost[number], "the process ended, or gave no answer", 0.0
+            else:
+                what, message, taken = outcome_of(target, data, seconds=seconds)
+            number += 1
+            done.inputs, done.bytes, done.slowest, done.next = done.inputs + 1, done.bytes + len(data), max(done.slowest, taken), number
+            done.outcomes[what] += 1
+            if what in FAILURES:
+                found.append(Finding(target.name, number - 1, what, message))
+        pipe.send((done, found))
 
 
 def kept(findings: Sequence[Finding], targets: Sequence[Target], seed: int, folder: Path) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 from tools.faulty_container import container_cases, map_cases
 from tools.faulty_head import head_cases, net_cases
 from tools.faulty_residual import residual_cases, residual_head_cases
-from tools.faulty_tensors import coded_cases, context_cases, stream_cases, tensor_cases, work_cases
+from tools.faulty_tensors import coded_cases, context_cases, frame_cases, stream_cases, tensor_cases, work_cases
 from tools.small_files import Case
 
 OUT = Path(__file__).resolve().parents[1] / "conformance" / "faulty"
 
 
 def cases() -> Iterator[Case]:
-    tensors = tensor_cases, coded_cases, stream_cases, context_cases, work_cases
+    tensors = tensor_cases, coded_cases, frame_cases, stream_cases, context_cases, work_cases
     for part in (container_cases, map_cases, head_cases, net_cases, *tensors, residual_head_cases, residual_cases):
         yield from part()
 

@@ -36,7 +36,7 @@ def introduction(found: Facts) -> str:
     lines = [f"{i:08x}  {hexed(data[i : i + 16]):<47}  |{printable(data[i : i + 16])}|" for i in range(0, len(data), 16)]
     return f"""# A file, byte by byte
 
-This is an appendix of [the format](inr-0.1.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
+This is an appendix of [the format](inr-1.0.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
 apart: a picture of {" x ".join(map(str, found["sizes"]))} samples as the function of {found["neurons"]} neurons, {len(data)} bytes. The
 text is made by `python -m tools.make_walkthrough`; every number in it is computed a second time by the tests. Offsets, bytes and checksums
 are hexadecimal, all other numbers decimal.
@@ -207,22 +207,15 @@ The symbols times the steps, in float32, are the rows of the matrix:
 
 def others(found: Facts) -> str:
     data, (_, bias, out, last), done = found["data"], found["tensors"], found["chunks"][2]
-    b, o = bias["offset"], out["offset"]
     end = found["chunks"][1]["offset"] + 8 + found["chunks"][1]["length"]
-    first = [
-        span(data, b, 1, f"step code {found['bias']['step']['code']}"),
-        span(data, b + 1, 1, f"width {found['bias']['width']}"),
-        span(data, b + 2, bias["length"] - 2, f"symbols {listed(found['bias']['symbols'])}"),
-    ]
-    second = [
-        span(data, o, 1, f"step code {found['out']['step']['code']}"),
-        span(data, o + 1, 1, f"width {found['out']['width']}"),
-        span(data, o + 2, 4, "magic number of zstd"),
-        span(data, o + 6, 1, "a single segment, without a checksum and a dictionary; the content size has one byte"),
-        span(data, o + 7, 1, f"content size {len(found['out']['symbols'])}"),
-        span(data, o + 8, 3, f"the last block, raw, of {len(found['out']['symbols'])} bytes"),
-        span(data, o + 11, len(found["out"]["symbols"]), f"symbols {listed(found['out']['symbols'])}"),
-    ]
+    first, second = (
+        [
+            span(data, tensor["offset"], 1, f"step code {known['step']['code']}"),
+            span(data, tensor["offset"] + 1, 1, f"width {known['width']}"),
+            span(data, tensor["offset"] + 2, tensor["length"] - 2, f"symbols {listed(known['symbols'])}"),
+        ]
+        for tensor, known in ((bias, found["bias"]), (out, found["out"]))
+    )
     third = [
         span(data, last["offset"], 4, f"float32 {number(found['last'])}"),
         span(data, end, 4, "CRC-32 over `DATA` and its payload"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from inrcodec import spec
 
 FORMATS = Path(__file__).resolve().parents[1] / "formats"
-TEXTS = (FORMATS / "inr-0.1.md", FORMATS / "registry.md")
+TEXTS = (FORMATS / "inr-1.0.md", FORMATS / "registry.md")
 TYPES = {str: "string", int: "integer", float: "float", bool: "boolean", list: "list", dict: "map"}
 MARKED = re.compile(r"(<!-- table: ([^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -98,7 +98,7 @@ def frame(content: bytes, *, stated: int | None = None) -> bytes:
 
 
 def siren() -> Made:
-    """An image of 4 x 5 samples; the tensors have the codecs 1, 3, 2 and 0."""
+    """An image of 4 x 5 samples; the tensors have the codecs 1, 3, 1 and 0."""
     head = {
         "kind": "image",
         "level": 1,
@@ -109,7 +109,7 @@ def siren() -> Made:
     }
     weights = bytes([0xD0] * 8) + b"\1" + bytes(range(16))
     bias = b"\xd0\x07\x03" + bytes.fromhex("000135d902004160")
-    return Made(head, ((1, weights), (3, bias), (2, b"\xd8\1" + frame(bytes(range(8)))), (0, floats(0.25))))
+    return Made(head, ((1, weights), (3, bias), (1, b"\xd8\1" + bytes(range(8))), (0, floats(0.25))))
 
 
 def volume() -> Made:
@@ -178,10 +178,10 @@ def stream(symbols: Sequence[int], models: Sequence[tuple[int, int]], lanes_log2
 
 
 def lanes() -> Made:
-    """The network of siren() by the codecs 6 and 5; the stream has four lanes."""
+    """The network of siren() by the codecs 6 and 0; the stream has four lanes."""
     numbers = [*(k % 3 for k in range(8)), *(k - 8 for k in range(16))]
     made = siren().with_tensor(0, 6, b"\xd0" + bytes((7, 3, 7, 20)) + stream(numbers, [(7, 3)] * 8 + [(7, 20)] * 16, 2))
-    return made.with_tensor(2, 5, frame(floats(*(k / 8 for k in range(8)))))
+    return made.with_tensor(2, 0, floats(*(k / 8 for k in range(8))))
 
 
 def integers() -> Made:
@@ -214,9 +214,9 @@ def walkthrough() -> Made:
     weights = struct.pack("4b", -12, -14, -16, -21) + bytes(code for model in models for code in model)
     weights += stream(symbols, [model for model in models for _ in range(2)], 1)
     bias = struct.pack("bB4b", -20, 1, 3, -5, 0, 7)
-    out = struct.pack("bB", -22, 1) + frame(struct.pack("4b", 5, -3, 4, 2))
+    out = struct.pack("bB4b", -22, 1, 5, -3, 4, 2)
     made = siren().with_head(net=["siren.1", 2, 1, 4, 0, 3.0, 30.0])
-    return replace(made, tensors=((3, weights), (1, bias), (2, out), (0, floats(-0.125))))
+    return replace(made, tensors=((3, weights), (1, bias), (1, out), (0, floats(-0.125))))
 
 
 def files() -> dict[str, bytes]:

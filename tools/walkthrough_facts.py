@@ -17,7 +17,7 @@ SAMPLE = (1, 3)  # the one that is computed by hand
 
 
 def facts(data: bytes) -> Facts:
-    """All of them. The file is a siren.1 without hidden layers, its tensors have the codecs 3, 1, 2 and 0."""
+    """All of them. The file is a siren.1 without hidden layers, its tensors have the codecs 3, 1, 1 and 0."""
     chunks = list(chunk_facts(data))
     opened = container.load(data)
     config = minidecoder.read_net(opened.head)
@@ -37,8 +37,8 @@ def facts(data: bytes) -> Facts:
         "head": list(head_facts(data[: start - 12], 18)),
         "tensors": tensors,
         "weights": rans_facts(parts[0], tensors[0]["shape"]),
-        "bias": plain_facts(parts[1], 2),
-        "out": plain_facts(parts[2], len(parts[2]) - tensors[2]["shape"][1]),
+        "bias": plain_facts(parts[1]),
+        "out": plain_facts(parts[2]),
         "last": struct.unpack("<f", parts[3])[0],
         "sample": sample_facts(data, opened.head),
         "codes": inrcodec.open(data, backend="numpy").decode().reshape([axis["n"] for axis in opened.head["axes"]]).tolist(),
@@ -143,9 +143,9 @@ def turn_facts(states: list[int], words: list[int], models: list[tuple[int, int]
     return turns, escapes
 
 
-def plain_facts(part: bytes, before: int) -> Facts:
+def plain_facts(part: bytes) -> Facts:
     """A tensor of one group whose symbols are bytes."""
-    code, symbols = struct.unpack("b", part[:1])[0], [struct.unpack("b", part[i : i + 1])[0] for i in range(before, len(part))]
+    code, symbols = struct.unpack("b", part[:1])[0], list(struct.unpack(f"{len(part) - 2}b", part[2:]))
     values = quantize.dequantize(np.array(symbols, np.int32), np.array([code], np.int8), -1)
     return {"step": step_facts(code), "width": part[1], "symbols": symbols, "values": np.asarray(values, float).tolist()}
 

@@ -1,4 +1,4 @@
-// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-0.1.md says what they hold, and its sections are named here.
+// Parses and decodes .inr files of level 1, in browsers and Node; formats/inr-1.0.md says what they hold, and its sections are named here.
 //
 //   import { parse } from './inr.js';
 //   const f = parse(bytes);                      // InrError.code: 4 corrupt, 5 unsupported, 6 a limit exceeded, 2 wrong arguments
@@ -53,15 +53,15 @@ function readChunks(data, limits) {
     need(at + 12 <= data.length, 'the file ends within a chunk');
     const end = at + 8 + view.getUint32(at, true), name = String.fromCharCode(...data.subarray(at + 4, at + 8)), critical = name[0] < 'a';
     need(end + 4 <= data.length, 'the file ends within a chunk');
-    need(/^[A-Za-z]{2}[A-Z][A-Za-z]$/.test(name), 'not the name of a chunk');
+    need(/^[A-Za-z]{2}[A-Z][A-Za-z]$/.test(name), 'a wrong chunk name');
     need(crc32(data.subarray(at + 4, end)) === view.getUint32(end, true), `wrong CRC of ${name}`);
     need(!critical || /HEAD|DATA|DONE/.test(name), `unknown critical chunk ${name}`, UNSUPPORTED);
-    need(chunks.length < limits.chunks && (critical || end - at - 8 <= limits.ancillary), 'too many chunks, or too long ones', LIMIT);
+    need(chunks.length < limits.chunks && (critical || end - at - 8 <= limits.ancillary), 'chunks too many or too long', LIMIT);
     chunks.push([name, data.subarray(at + 8, end)]);
     at = end + 4;
   }
   const order = chunks.map(([name]) => ({ HEAD: 'H', DATA: 'D', DONE: 'E' })[name] || 'a').join('');
-  need(/^Ha*D+a*E$/.test(order) && !chunks[chunks.length - 1][1].length, 'chunks that are missing, twice or out of order');
+  need(/^Ha*D+a*E$/.test(order) && !chunks[chunks.length - 1][1].length, 'chunks out of order');
   return chunks;
 }
 
@@ -95,7 +95,7 @@ function unpack(data) {
     } catch {
       found = null;
     }
-    need(found !== null && found.normalize('NFC') === found, 'a string not in UTF-8 or NFC');
+    need(found !== null && found.normalize('NFC') === found, 'not UTF-8 in NFC');
     return found;
   };
   const value = depth => {
@@ -106,15 +106,15 @@ function unpack(data) {
     if (tag === 0xc2 || tag === 0xc3) return tag === 0xc3;
     let n = tag & (tag < 0xa0 ? 15 : 31);
     if (tag >= 0xc0) {
-      need(FORMS[tag] && at + FORMS[tag][1] <= data.length, 'an extension type, or the map ends early');
+      need(FORMS[tag] && at + FORMS[tag][1] <= data.length, 'a wrong type, or the map ends early');
       const [get, size, least] = FORMS[tag];
       n = Number(view[get](at));
       at += size;
       if (!least) {
-        need(Number.isFinite(n) && (size === 4 || fround(n) !== n), 'a float that is not finite or not in its shortest form');
+        need(Number.isFinite(n) && (size === 4 || fround(n) !== n), 'not a finite, shortest float');
         return new Number(n);
       }
-      need(abs(n) >= least && n < 0 === /tI|gI/.test(get), 'a number not in its shortest form');
+      need(abs(n) >= least && n < 0 === /tI|gI/.test(get), 'not the shortest form');
       if (tag >= 0xcc && tag <= 0xd3) return n;
     }
     if (tag >= 0xa0 && tag <= 0xdb) {
@@ -122,7 +122,7 @@ function unpack(data) {
       const bytes = data.slice(at, at += n);
       return tag >= 0xc4 && tag <= 0xc6 ? bytes : text(bytes);
     }
-    need(depth <= 16 && n <= 4096, 'nested too deep, or too many entries');
+    need(depth <= 16 && n <= 4096, 'too deep, or too many entries');
     if (tag >= 0x90 && tag < 0xde) {
       const list = [];
       while (list.length < n) list.push(value(depth + 1));
@@ -134,11 +134,11 @@ function unpack(data) {
       need(typeof keys[keys.length - 1] === 'string', 'a key that is no string');
       map[keys[keys.length - 1]] = value(depth + 1);
     }
-    need(ascending(keys), 'keys that are not sorted or not distinct');
+    need(ascending(keys), 'keys out of order');
     return map;
   };
   const found = value(1);
-  need(at === data.length, 'something behind the map');
+  need(at === data.length, 'bytes behind the map');
   return found;
 }
 
@@ -175,7 +175,7 @@ const plain = v => ({ list: () => v.map(plain), float: () => +v, dict: () => Obj
 function check(fields, value) {
   const table = fields.split(' ').map(field => field.split(':'));
   if (Array.isArray(value) && value.length === table.length) value = Object.fromEntries(table.map(([key], i) => [key, value[i]]));
-  need(typeOf(value) === 'dict', 'not a map, or a list of another length');
+  need(typeOf(value) === 'dict', 'not a map, or a wrong length');
   const names = table.map(([key]) => key.replace('?', '')), found = {};
   need(Object.keys(value).every(key => names.includes(key)), 'unknown keys');
   table.forEach(([key, type, least, most], i) => {
@@ -195,7 +195,7 @@ function readHead(payload, icc) {
   need(!payload[0], `unknown major version ${payload[0]}`, UNSUPPORTED);
   need(payload.length <= 2 ** 20, 'HEAD is too long', LIMIT);
   const raw = unpack(payload);
-  need(typeOf(raw) === 'dict' && ascending(raw.req), 'not a map with a sorted list req');
+  need(typeOf(raw) === 'dict' && ascending(raw.req), 'not a map with req');
   need(raw.req.every(name => name === 'residual'), `unknown features ${raw.req}`, UNSUPPORTED);
   const head = check(HEAD, raw), out = check(OUT, head.out), d = head.axes.length;
   need(['image', 'volume', 'shape', 'audio', 'video', 'field'].includes(head.kind) && head.level === 1, 'unknown kind or level', UNSUPPORTED);
@@ -210,24 +210,24 @@ function readHead(payload, icc) {
   const [least, most] = !bits ? [-Infinity, Infinity] : sign ? [0, 2 ** bits - 1] : [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
   const channels = out.channels.map(raw => {
     const channel = check(CHANNEL, raw), { low = 0, high = 1 } = channel;
-    need(['color', 'alpha', 'value', 'sdf'].includes(channel.role) && least <= low && low < high && high <= most, 'wrong role, low or high');
+    need(['color', 'alpha', 'value', 'sdf'].includes(channel.role) && least <= low && low < high && high <= most, 'a wrong role, low or high');
     need(out.dtype || !('low' in channel || 'high' in channel), 'low or high without dtype');
     return { ...channel, low, high };
   });
   const space = head.space ? check('spacing:float* affine?:float* units?:str', head.space) : { spacing: axes };
   const affine = space.affine || [];
-  need(space.spacing.length === d && (!space.affine || [4, 9, 16, 25].slice(0, d).includes(affine.length)), 'spacing or affine of the wrong length');
+  need(space.spacing.length === d && (!space.affine || [4, 9, 16, 25].slice(0, d).includes(affine.length)), 'wrong spacing or affine');
   need(!(head.color && check('icc?:bool source?:str', head.color).icc) || icc, 'no iCCP chunk');
   const windows = head.windows && check('hop:int* overlap:int*', head.windows);
   if (windows) {
-    need(d === 1 && windows.hop.length === 1 && windows.overlap.length === 1, 'windows of more than one axis');
+    need(d === 1 && windows.hop.length === 1 && windows.overlap.length === 1, 'windows of many axes');
     const [hop] = windows.hop, [overlap] = windows.overlap;
     need(hop >= 1 && hop < axes[0].n && overlap >= 2 && overlap <= hop && overlap % 2 === 0, 'wrong hop or overlap');
   }
   if (head.kind === 'shape') {
     need(d === 3 && out.dtype && channels.length === 1 && channels[0].role === 'sdf' && affine.length === 16, 'not the HEAD of a shape');
     const [a, b, c, , e, f, g, , h, i, j] = affine;
-    need(a * (f * j - g * i) + b * (g * h - e * j) + c * (e * i - f * h) !== 0, 'a shape whose affine cannot be inverted');
+    need(a * (f * j - g * i) + b * (g * h - e * j) + c * (e * i - f * h) !== 0, 'a singular affine');
   }
   return { raw, axes, channels, residual, windows, floating, dtype: out.dtype, bits: out.bits, valid: out.valid, net: head.net, tens: head.tens };
 }
@@ -238,7 +238,7 @@ function readNet({ net: [id, ...values], axes, channels, windows }) {
   need(Object.hasOwn(NETWORKS, id), 'unknown network', UNSUPPORTED);
   const net = { ...check(NETWORKS[id], values), id, dense: 0 };
   const { in_features: d, out_features: c, hidden_features: h, hidden_layers: layers, groups, grid_features: f } = net;
-  need(d === axes.length && c === channels.length, 'a network that does not fit the axes and channels');
+  need(d === axes.length && c === channels.length, 'not the axes and channels of the network');
   need(!(net.s_min > net.s_max), 's_min above s_max');
   const tensors = [], linear = (name, rows, columns, axis = 0) =>
     tensors.push([`${name}.weight`, [rows, columns], axis], [`${name}.bias`, [rows], -1]);
@@ -289,12 +289,12 @@ function codingWork({ tens, axes, channels, residual }, net) {
 
 function readTensors(head, net, data, options) {
   const { tens, axes, channels, valid, residual } = head, own = net.tensors.length;
-  need(tens.every(e => e.length === 2 && typeOf(e[0]) === 'int' && typeOf(e[1]) === 'int' && e[1] >= 0), 'an entry of tens is not codec and length');
+  need(tens.every(e => e.length === 2 && typeOf(e[0]) === 'int' && typeOf(e[1]) === 'int' && e[1] >= 0), 'a wrong entry of tens');
   const codecs = tens.map(([codec]) => codec), used = codecs.slice(0, own), contexts = used.includes(8);
-  need(codecs.every(codec => codec >= 0 && codec <= 10), 'an unknown codec', UNSUPPORTED);
+  need(codecs.every(codec => [0, 1, 3, 4, 6, 7, 8, 9, 10].includes(codec)), 'an unknown codec', UNSUPPORTED);
   need(used.length === own && !used.some(codec => [7, 9, 10].includes(codec)), 'not the tensors of the network');
   const extra = [...(contexts ? [9] : []), ...(residual ? [10] : []), ...(valid ? [7] : [])];
-  need(codecs.slice(own).join() === extra.join(), 'not the tensors behind those of the network');
+  need(codecs.slice(own).join() === extra.join(), 'not the tensors behind the network');
   const grid = axes.map(axis => axis.n), samples = product(grid);
   const parameters = net.tensors.reduce((sum, [, shape]) => sum + product(shape), 0), stored = tens.reduce((sum, [, length]) => sum + length, 0);
   const elements = parameters + samples * ((valid ? 1 : 0) + (residual ? channels.length : 0)), { limits } = options;
@@ -304,19 +304,19 @@ function readTensors(head, net, data, options) {
   within(codingWork(head, net), limits.coding);
   let end = 0;
   const parts = tens.map(([, length]) => data.subarray(end, end += length));
-  need(end === data.length, 'lengths that do not sum to DATA');
-  need(net.dense || !contexts, 'a context network without dense levels');
+  need(end === data.length, 'not the length of DATA');
+  need(net.dense || !contexts, 'contexts without dense levels');
   const context = contexts && readContextNet(parts[own], net.in_features, net.grid_features * net.levels.length);
   const params = {}, planes = [];
   net.tensors.forEach(([name, shape, axis], i) => {
     const codec = codecs[i], part = parts[i], n = product(shape), level = i - 2, dense = contexts && level >= 0 && level < net.dense;
-    need((codec === 4) === (name === 'frequency') && (dense ? codec !== 0 && codec !== 5 : codec !== 8), `${name} must not have codec ${codec}`);
+    need((codec === 4) === (name === 'frequency') && (dense ? codec !== 0 : codec !== 8), `${name} must not have codec ${codec}`);
     let values;
     if (codec === 4) values = lattice(part, ...shape, net.band);
-    else if (codec === 0 || codec === 5) values = floats(codec ? unzstd(part, 4 * n, options) : part, n);
+    else if (codec === 0) values = floats(part, n);
     else {
       const g = axis < 0 ? 1 : shape[axis], inner = axis < 0 ? n : product(shape.slice(axis + 1));
-      const [steps, symbols] = codec === 8 ? contextSymbols(part, context, net, level, planes) : plainSymbols(codec, part, n, g, inner, options);
+      const [steps, symbols] = codec === 8 ? contextSymbols(part, context, net, level, planes) : plainSymbols(codec, part, n, g, inner);
       if (dense) planes[level] = codec === 8 ? symbols : padded(symbols, net, level);
       values = dequantize(codec === 8 ? unpadded(symbols, net, level) : symbols, steps, inner);
     }
@@ -341,7 +341,7 @@ function floats(raw, n) {
   return values;
 }
 
-function plainSymbols(codec, part, n, g, inner, options) {
+function plainSymbols(codec, part, n, g, inner) {
   need(part.length > (codec === 6 ? 5 : codec === 3 ? 3 * g : g), 'a payload ends early');
   const signed = new Int8Array(part.buffer, part.byteOffset, part.length);
   if (codec === 6) {
@@ -364,9 +364,8 @@ function plainSymbols(codec, part, n, g, inner, options) {
   }
   const width = part[g], rest = part.subarray(g + 1);
   need([1, 2, 4].includes(width), 'a width other than 1, 2 and 4 bytes');
-  const raw = codec === 1 ? rest : unzstd(rest, n * width, options);
-  need(raw.length === n * width, 'too few or too many symbols');
-  const view = viewOf(raw), get = `getInt${8 * width}`;
+  need(rest.length === n * width, 'too few or too many symbols');
+  const view = viewOf(rest), get = `getInt${8 * width}`;
   return [steps, Int32Array.from({ length: n }, (_, i) => view[get](i * width, true))];
 }
 
@@ -385,7 +384,7 @@ function unzstd(frame, size, { zstd }) {
     need(at <= frame.length && (block & 6) !== 6, 'a damaged zstd frame');
   }
   need(at + (flags & 4) === frame.length, 'not one whole zstd frame');
-  need(zstd, 'unsupported here: a tensor of zstd; give parse a function zstd(frame, size)', UNSUPPORTED);
+  need(zstd, 'unsupported here: missing samples; give parse a function zstd(frame, size)', UNSUPPORTED);
   let content;
   try {
     content = zstd(frame, size);
@@ -436,13 +435,13 @@ function model(z, t) {
 function leb128(data, at) {
   let value = 0, k = 0;
   while (k < 5 && data[at + k] >= 128) value += (data[at + k] & 127) * 128 ** k++;
-  need(k < 5 && at + k < data.length && (data[at + k] || !k), 'a number that is cut off, too long or not in its shortest form');
+  need(k < 5 && at + k < data.length && (data[at + k] || !k), 'a wrong leb128 number');
   return [value + data[at + k] * 128 ** k, at + k + 1];
 }
 
 class Stream {
   constructor(data) {
-    need(data.length >= 2 && data[0] <= 10, 'a stream without lanes, or with too many');
+    need(data.length >= 2 && data[0] <= 10, 'a stream of wrong lanes');
     const lanes = 1 << data[0], [words, at] = leb128(data, 1), view = viewOf(data);
     this.word = at + 4 * lanes;
     this.words = this.end = this.word + 2 * words;
@@ -482,7 +481,7 @@ class Stream {
 // Section 7: vectors are found from their numbers by counting those before them in their shell max|k| = r.
 function lattice(part, n, d, band) {
   const [bound, low] = part, bits = 8 * (part.length - 2), bit = i => part[2 + (i >> 3)] >> 7 - i % 8 & 1;
-  need(part.length >= 2 && bound && low <= 24 && (2 * bound + 1) ** d <= 2 ** 24, 'a bound or Golomb-Rice code beyond its limits');
+  need(part.length >= 2 && bound && low <= 24 && (2 * bound + 1) ** d <= 2 ** 24, 'a bound or code beyond its limit');
   const shell = (m, r) => (2 * r + 1) ** m - (2 * r - 1) ** m, values = new Float32Array(n * d);
   let at = 0, number = -1, r = 1, begin = 0;
   for (let i = 0; i < n; i++) {
@@ -534,7 +533,7 @@ function laplace(number) {
 
 function readContextNet(part, d, planes) {
   const [h, z, t] = part, x = d === 2 ? 11 : 21;
-  need(part.length > 3 && h >= 1 && h <= 64, 'a context network without neurons, or with too many');
+  need(part.length > 3 && h >= 1 && h <= 64, 'a context network of wrong size');
   const stream = new Stream(part.subarray(3)), own = model(z, t);
   const [a1, a2, b, bias] = [h * (x + 1), 2 * h, 2 * x, 2 * planes].map(n => Float64Array.from({ length: n }, () => stream.next(own)));
   stream.close();
@@ -678,10 +677,10 @@ function readResidual(part, grid, channels) {
     for (let i = size * low; i < 8 * (end - at); i++) need(!bit(i), 'padding that is not zero');
     at = end;
     values.set(found.subarray(0, values.length - from), from);
-    need(found.subarray(values.length - from).every(v => !v), 'a residual that ends wrongly');
+    need(found.subarray(values.length - from).every(v => !v), 'a wrong end of the residual');
     from += size;
   }
-  need(at === part.length, 'a residual that ends wrongly');
+  need(at === part.length, 'a wrong end of the residual');
   return values;
 }
 
@@ -948,7 +947,7 @@ class File {
   at(points) {
     points = Float64Array.from(points);
     const { axes, channels } = this.#facts, d = axes.length, c = channels.length, n = points.length / d;
-    need(Number.isInteger(n) && points.every(Number.isFinite), 'points are not finite coordinates of all axes', USAGE);
+    need(Number.isInteger(n) && points.every(Number.isFinite), 'not finite coordinates of all axes', USAGE);
     need(n * c <= this.#limits.numbers, 'too many points', LIMIT);
     const found = new Float32Array(n * c);
     for (let from = 0; from < n; from += PIECE) {
@@ -975,7 +974,7 @@ class File {
     let total = channels.length;
     const plan = axes.map(({ n, lo, hi }, i) => {
       const m = size[i], [start, stop] = region[i], k = ceil(n / m);
-      need(Number.isInteger(m) && m > 0 && start >= 0 && start < stop && stop <= n, 'a size below 1, or a region outside', USAGE);
+      need(Number.isInteger(m) && m > 0 && start >= 0 && start < stop && stop <= n, 'a wrong size or region', USAGE);
       const first = min(floor(start * m / n + 0.5), m - 1), count = max(floor(stop * m / n + 0.5) - first, 1);
       total *= count * k;
       return { n, lo, hi, m, k, first, count };
@@ -1034,9 +1033,9 @@ class File {
 
   /** Boxes of the grid as they are decoded: {origin, shape, data: Float64Array}, numbers in C order, the channel last. */
   *tiles(options = {}) {
-    const plan = this.#plan(options), d = plan.length, counts = plan.map(({ count }) => count), tile = options.tile ?? 64;
+    const plan = this.#plan(options), counts = plan.map(({ count }) => count), tile = options.tile ?? 64;
     need(Number.isInteger(tile) && tile > 0, 'a tile below 1', USAGE);
-    const steps = counts.map((_, i) => i < d - 2 ? 1 : tile), boxes = counts.map((n, i) => ceil(n / steps[i])), ends = strides(boxes);
+    const long = [...counts.keys()].filter(i => counts[i] > 1).slice(-2), steps = counts.map((_, i) => long.includes(i) ? tile : 1), boxes = counts.map((n, i) => ceil(n / steps[i])), ends = strides(boxes);
     for (let i = 0; i < product(boxes); i++) {
       const origin = boxes.map((n, k) => floor(i / ends[k]) % n * steps[k]), shape = counts.map((n, k) => min(steps[k], n - origin[k]));
       yield { origin, shape, data: this.#box(plan, origin, shape) };
@@ -1075,7 +1074,7 @@ class File {
   /** What the constructor of ImageData takes: the last two axes; the region has one sample along the others. */
   imageData(options = {}) {
     const counts = this.#plan(options).map(({ count }) => count), width = counts.pop(), height = counts.pop() ?? 1;
-    need(product(counts) === 1, 'an image is of two axes: choose one sample of the others by the region', USAGE);
+    need(product(counts) === 1, 'more than two axes in the region', USAGE);
     const data = new Uint8ClampedArray(4 * width * height);
     for (const tile of this.tiles(options)) {
       const x = tile.origin[tile.origin.length - 1], y = tile.origin[tile.origin.length - 2] ?? 0, w = 4 * tile.shape[tile.shape.length - 1];

@@ -31,10 +31,22 @@ class OneByOne:
 
 
 class Engine(Protocol):
-    """The operations of one engine, and its tensors from and to NumPy."""
+    """Makes networks into functions."""
 
     @property
     def name(self) -> str: ...
+
+    def compile(self, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+        """The function coordinates -> (n, c) of a network with these parameters."""
+        ...
+
+    def crew(self) -> AbstractContextManager[Crew]:
+        """For evaluating several lattices; the functions that `compile` makes may run on it."""
+        ...
+
+
+class EagerEngine(Protocol):
+    """The operations of an engine that does them one by one, and its tensors from and to NumPy."""
 
     @property
     def ops(self) -> Ops: ...
@@ -47,10 +59,6 @@ class Engine(Protocol):
 
     def evaluating(self) -> AbstractContextManager[Any]:
         """In force while a network is evaluated without gradients."""
-        ...
-
-    def crew(self) -> AbstractContextManager[Crew]:
-        """For evaluating several lattices; the functions that `compile_network` makes may run on it."""
         ...
 
     def samples(self, x: Any, start: int, stop: int) -> Any:
@@ -74,6 +82,11 @@ def pieces(coords: Points | Lattice, size: int) -> Iterator[tuple[Points | Latti
 
 def compile_network(engine: Engine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
     """The function coordinates -> (n, c) of a network with these parameters."""
+    return engine.compile(network, config, params)
+
+
+def compile_eagerly(engine: EagerEngine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+    """The same, operation by operation in pieces."""
     tensors = {name: engine.tensor(value) for name, value in params.items()}
 
     def evaluate(coords: Points | Lattice) -> NDArray[np.float32]:

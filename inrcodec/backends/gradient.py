@@ -15,7 +15,7 @@ PIECE = 1 << 14
 
 
 def input_gradient(network: Network, config: Any, params: Mapping[str, NDArray[np.float32]], coords: Points) -> NDArray[np.float32]:
-    """d output / d coordinate at `coords` (n, d): (n, c, d)."""
+    """d output / d coordinate at `coords` (n, d), one or more: (n, c, d)."""
     ops = TorchOps(torch.device("cpu"))
     tensors = {name: torch.as_tensor(value) for name, value in params.items()}
     result = []
@@ -27,4 +27,4 @@ def input_gradient(network: Network, config: Any, params: Mapping[str, NDArray[n
             output = network.forward(ops, config, tensors, Points(x))  # type: ignore[arg-type]
             rows.append(torch.autograd.grad(output[channel].sum(), x)[0])
         result.append(torch.stack(rows, dim=1).float().numpy())
-    return np.concatenate(result) if result else np.zeros((0, 0, coords.d), dtype=np.float32)
+    return np.concatenate(result)

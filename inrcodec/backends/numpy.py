@@ -1,19 +1,22 @@
 """The reference engine: NumPy, in float32 or, for residuals that want it, in float64."""
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.backends.base import Crew, OneByOne
+from inrcodec.backends.base import Crew, Evaluate, OneByOne, compile_eagerly
 from inrcodec.coordinates import Lattice, Points
+from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level, Precision, axis_weights, block_rows, corners, interpolation_matrix
 from inrcodec.networks.waves import activate
 from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 F32 = NDArray[Any]  # of the engine's precision
+CORNERS = 1 << 16  # vertices read at once for scattered points
 
 
 class NumpyOps:
@@ -149,10 +152,11 @@ def _features(coords: Coordinates, table: F32, level: Level, stretch: tuple[floa
 
 
 def _features_at_points(coords: Points, table: F32, level: Level, stretch: tuple[float, ...]) -> F32:
-    rows, weights = corners(coords.values, level, stretch, table.dtype.type)
-    result = np.zeros((coords.n, table.shape[1]), dtype=table.dtype)
-    for row, weight in zip(rows, weights, strict=True):
-        result += weight[:, None] * table[row]
+    result = np.empty((coords.n, table.shape[1]), dtype=table.dtype)
+    step = max(1, CORNERS // level.taps**coords.d)
+    for start in range(0, coords.n, step):
+        rows, weights = corners(coords.values[start : start + step], level, stretch, table.dtype.type)
+        result[start : start + step] = (table[rows] * weights[..., None]).sum(axis=0)
     return result
 
 
@@ -177,6 +181,9 @@ class NumpyEngine:
     def __init__(self, *, double: bool = False) -> None:
         self.name = "numpy-float64" if double else "numpy"
         self.ops = NumpyOps(np.float64 if double else np.float32)
+
+    def compile(self, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+        return compile_eagerly(self, network, config, params)
 
     def tensor(self, values: NDArray[np.float32]) -> F32:
         return values.astype(self.ops.precision, copy=False)

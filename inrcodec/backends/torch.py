@@ -1,5 +1,6 @@
 """The PyTorch engine: decodes and, with torch_tape.py, fits, on a CPU or a CUDA device."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, cast
@@ -9,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends import torch_layers
+from inrcodec.backends.base import Evaluate, compile_eagerly
 from inrcodec.backends.threads import Team, team
 from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
 from inrcodec.backends.torch_layers import reduced, row_groups
 from inrcodec.backends.torch_prepared import Prepared, tensor_points
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
+from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level
 from inrcodec.networks.waves import activate
 from inrcodec.ops import Activation, Constant, Coordinates, Wave
@@ -190,6 +193,9 @@ class TorchEngine:
 
     def crew(self) -> AbstractContextManager[Team]:
         return team(threads_of(self.device))
+
+    def compile(self, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
+        return compile_eagerly(self, network, config, params)
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)

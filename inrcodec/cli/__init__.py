@@ -14,9 +14,11 @@ from inrcodec.version import VERSION
 VERBS = {
     "encode": "fit a signal and write it as an .inr file",
     "decode": "sample an .inr file at any resolution",
+    "query": "values and exact derivatives of an .inr file at points",
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
+    "export-onnx": "write the function of an .inr file as an ONNX model",
     "convert": "write an .inr file anew, with other metadata",
     "solve": "solve a differential equation and write the solution as an .inr file",
     "bench": "measure rate-distortion curves beside other codecs",
@@ -33,7 +35,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command = importlib.import_module(f"inrcodec.cli.{name}").command
+        command = importlib.import_module(f"inrcodec.cli.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -18,7 +18,7 @@ NO_OVERWRITE = click.option("--no-overwrite", is_flag=True, help="Fail if the ou
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 NO_PROGRESS = click.option("--no-progress", is_flag=True, help="No progress on stderr.")
 QUIET = click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
-BACKEND = click.option("--backend", default="auto", show_default=True, help="Engine: auto, torch or numpy.")
+BACKEND = click.option("--backend", "--engine", "backend", default="auto", show_default=True, help="Engine: auto, torch, onnx or numpy.")
 EFFORT = click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
 ARCH = click.option(
     "--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1, or one for comparison: finer.1 ..."

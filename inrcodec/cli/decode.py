@@ -22,7 +22,7 @@ DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4
     "--output",
     help="File to write, - for stdout. Default: INPUT with the suffix .png (volumes and shapes .npy, sound .wav), if that does not exist.",
 )
-@click.option("--scale", type=float, help="Samples per nominal sample and axis: 16, 0.5 ...")
+@click.option("--scale", type=float, help="Samples per nominal sample and axis: 16, 0.5 ... Below 1 each is the mean of its cell.")
 @click.option(
     "--size",
     metavar="WIDTHxHEIGHT",

@@ -8,6 +8,8 @@ from inrcodec.networks.base import Network
 from inrcodec.networks.checks import check_counts, check_finite
 from inrcodec.windows import Windows
 
+MOST_BETWEEN = 0.9  # of the batches: the others tell the distortion
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -34,17 +36,18 @@ class Schedule:
     matrix_step: float = 0.05  # and everything else
     embedding: str = "drawn"  # frequencies of sasnet.1: "drawn" as in its paper, or "spectrum", where the signal's spectrum is largest
     constant_is_divergence: bool = True  # early in the fit, a distortion like that of a constant
-    between_every: int = 0  # every so many steps the batch lies between the samples, to keep the function smooth there; 0: never
+    between: float = 0.0  # part of the batches that lie between the samples, to keep the function smooth there
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
 
     def __post_init__(self) -> None:
         for name in ("steps", "stride", "rate_every", "warmup"):
             check_counts(self, name, 1, 1_000_000_000)
         check_finite(self, "learning_rate", "table_learning_rate", "scale_learning_rate", "table_step", "matrix_step")
-        check_counts(self, "between_every", 0, 1_000_000_000)
         for name in ("rate_from", "round_from", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")
+        if not 0 <= self.between <= MOST_BETWEEN:
+            raise ValueError(f"between: expected 0..{MOST_BETWEEN}, got {self.between}")
         if self.embedding not in ("drawn", "spectrum"):
             raise ValueError(f"embedding: expected drawn or spectrum, got {self.embedding}")
         if not (math.isfinite(self.mask_sparsity) and self.mask_sparsity >= 0):

@@ -26,7 +26,11 @@ EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 1
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
+USUAL_LAM = 2e-4  # at the default quality
+SMALL_IMAGE_LAM = 3e-5  # where enlarged, errors of the samples add to those of what lies between them
+BOUNDED_QUALITY = 40.0  # of the function beside a residual, which says the rest at less cost (measured)
 CONTEXTS_FROM = 1 << 14  # samples of an image
+SMALL_IMAGE = 1 << 17  # samples at most: it will be looked at enlarged, and can have a function that is smoother and dearer to fit
 SASNETS = ("sasnet.1", "sasnet.2")
 STRETCHES = 64  # per 1, so that they are exact
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries", "taps")
@@ -44,6 +48,7 @@ class Request:
     quality: float | None = None
     psnr: float | None = None
     size: int | None = None  # bytes
+    bounded: bool = False  # a residual says what the function leaves
     effort: int = 5
     preset: str = "default"
     arch: str = "sasnet.1"
@@ -57,9 +62,9 @@ def usual_arch(kind: str, preset: str) -> str:
     return "sasnet.2" if kind == "image" and preset != "paper" else "sasnet.1"
 
 
-def lam_of_quality(quality: float) -> float:
-    """Weight of the rate, mean squared error per bit per sample: 2e-4 at the default 75, ten times more for 30 less."""
-    return 2e-4 * float(10 ** ((DEFAULT_QUALITY - quality) / 30))
+def lam_of_quality(quality: float, usual: float = USUAL_LAM) -> float:
+    """Weight of the rate, mean squared error per bit per sample: `usual` at the default 75, ten times more for 30 less."""
+    return usual * float(10 ** ((DEFAULT_QUALITY - quality) / 30))
 
 
 def make_plan(request: Request) -> Plan:
@@ -74,11 +79,11 @@ def make_plan(request: Request) -> Plan:
     config = _config(request, samples if windows is None else windows.length)
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
     # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
-    lam = lam_of_quality(quality)
+    lam = lam_of_quality(quality, SMALL_IMAGE_LAM if _small_picture(request) else USUAL_LAM)
     if request.spectrum is not None:
         # Silence is worth no bits at all.
         variance = request.spectrum.variance
-        lam = lam * LAM_OVER_VARIANCE * variance / lam_of_quality(DEFAULT_QUALITY) if variance > 0 else 1.0
+        lam = lam * LAM_OVER_VARIANCE * variance / USUAL_LAM if variance > 0 else 1.0
     if request.psnr is None and request.size is None and request.spectrum is None:
         lam *= min(1.0, samples / FULL_RATE_SAMPLES)
     if request.preset == "paper" and request.quality is None:
@@ -179,16 +184,18 @@ def _schedule(request: Request, samples: int) -> Schedule:
     elif request.arch in SASNETS:
         # A context network is worth its bytes where there are many entries; it learns with the rate, which is then asked for more often.
         contexts = request.kind == "image" and samples >= CONTEXTS_FROM
+        small = _small_picture(request)
         schedule = Schedule(
             steps=steps,
             stride=stride,
             learning_rate=6e-3,
-            table_learning_rate=2e-2,
+            table_learning_rate=3e-2 if small else 2e-2,
             scale_learning_rate=5e-2 if contexts else 1e-2,
             rate_every=2 if contexts else 4,
             context_features=16 if contexts else 0,
             size_margin=0.97 if contexts else 0.95,
             rounded_push=-0.3 if contexts else 0.4,
+            between=0.5 if small else 0.0,
         )
     else:
         # Networks with rectifiers are slow in the beginning.
@@ -257,6 +264,12 @@ def check_grid_settings(coarsest: int, finest: int, count: int, entries: int) ->
         )
 
 
+def _small_picture(request: Request) -> bool:
+    """Whether what lies between the samples counts as much as they do. Beside a residual they are all that counts."""
+    wanted = request.kind == "image" and request.arch == "sasnet.2" and not request.bounded
+    return wanted and math.prod(request.shape) <= SMALL_IMAGE
+
+
 def _width(arch: str, samples: int) -> int:
     """Neurons of a layer. sasnet.2 draws from its tables, and layers are dear in a small file (measured at 128x128 to 512x512)."""
     if arch == "sasnet.2":
@@ -286,13 +299,15 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     count = setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
     entries = setting(request, "max_entries", max(4096, samples + samples // 2))
     check_grid_settings(coarsest, finest, count, entries)
-    taps = setting(request, "taps", 2)
+    small = _small_picture(request)
+    taps = setting(request, "taps", 4 if small else 2)
     if taps not in (2, 4):
         raise UsageError(f"--set taps: expected 2 or 4, got {taps}")
     levels = geometric_levels(d=d, levels=count, coarsest=coarsest, finest=finest, max_entries=entries, taps=taps)
     # Cosines faster than the samples cannot be told apart; half of Nyquist is enough, the masks make the rest.
     band = int(np.clip(longest // 4, 2, 60))
-    return masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=1)
+    features = 2 if small else 1
+    return masked_sines(request, levels, width=width, frequencies=width, band=band, low=band // 5, mask_features=48, grid_features=features)
 
 
 def _small_sasnet_config(request: Request, samples: int) -> SasnetConfig:

@@ -44,7 +44,7 @@ def data_of(
         assert plan.sampling is not None
         return training_points(signal, plan.sampling, seed=seed, device=device, parts=parts), (0.5,)
     bounds = [(axis.lo, axis.hi) for axis in signal.axes]
-    smooth = plan.schedule.between_every > 0 and signal.weights is None and math.prod(axis.n for axis in signal.axes) <= MOST_SMOOTHED
+    smooth = plan.schedule.between > 0 and signal.weights is None and math.prod(axis.n for axis in signal.axes) <= MOST_SMOOTHED
     data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts, smooth=smooth)
     if plan.windows is None:
         return data, data.offset

@@ -34,6 +34,7 @@ from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
 
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 GUARD_EVERY = 25  # steps between looks for divergence
 MAX_RESTARTS = 4
 REPORT_SECONDS = 0.25
@@ -149,7 +150,7 @@ def _run(
             step_size = torch.exp(state.log_step)
             residual = quantize_flat(layout, state.values, step_size, None if rounding else state.generator)
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
-        aside = data.between(state.step) if schedule.between_every and state.step % schedule.between_every == 0 else None
+        aside = data.between(state.step) if lies_between(state.step, schedule.between) else None
         batch = aside or data.batch(_next_phase(state, data), state.step)
         if state.log_step is None and is_due(plan, state.step):
             advance(lanes[0], layout.views(state.values)[PROGRESS], plan, batch)
@@ -186,6 +187,11 @@ def progress_fraction(state: State, steps: int, time_limit: float | None) -> flo
     """How far the run is: by steps or, where a time limit binds, by time."""
     fraction = state.step / steps
     return fraction if time_limit is None else max(fraction, state.elapsed / time_limit)
+
+
+def lies_between(step: int, part: float) -> bool:
+    """Whether a step's batch is one of the `part` of all that lie between the samples: in step with neither the rate nor the phases."""
+    return (step + 1) * GOLDEN_RATIO % 1 < part
 
 
 def learning_rate_factor(state: State, warmup: int, final: float, fraction: float) -> float:

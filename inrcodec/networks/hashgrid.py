@@ -36,7 +36,7 @@ class Level:
     taps: int = 2  # 2: linear interpolation; 4: cubic
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0 and float(np.float32(self.scale)) == self.scale):
+        if not (0 < self.scale <= float(np.finfo(np.float32).max) and float(np.float32(self.scale)) == self.scale):
             raise ValueError(f"level scale: expected a positive float32, got {self.scale}")
         if not 1 <= self.resolution <= MAX_RESOLUTION:
             raise ValueError(f"level resolution: expected 1..{MAX_RESOLUTION}, got {self.resolution}")
@@ -107,6 +107,14 @@ def tap_weights(w: Any, taps: int) -> list[Any]:
     return [square - 0.5 * (w + cube), 1 - 2.5 * square + 1.5 * cube, 0.5 * w + 2 * square - 1.5 * cube, 0.5 * (cube - square)]
 
 
+def tap_slopes(w: Any, taps: int) -> list[Any]:
+    """The derivatives of `tap_weights` by w."""
+    if taps == 2:
+        return [0 * w - 1, 0 * w + 1]
+    square = w * w
+    return [2 * w - 0.5 - 1.5 * square, 4.5 * square - 5 * w, 0.5 + 4 * w - 4.5 * square, 1.5 * square - w]
+
+
 @dataclass(frozen=True, eq=False)
 class AxisWeights:
     """Interpolation along one axis of a lattice: vertices [start, stop) are touched; sample i is made of those from lower[i] on."""
@@ -143,17 +151,41 @@ def block_rows(axes: list[AxisWeights], level: Level) -> NDArray[np.int64] | Non
 
 def corners(
     points: NDArray[np.float64], level: Level, stretch: tuple[float, ...], precision: Precision = np.float32
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.floating]]]:
-    """Table rows (n,) and weights (n,) of the taps^d vertices around points (n, d), in tiny-cuda-nn's order."""
-    d, taps = points.shape[1], level.taps
-    pairs = [vertices(points[:, k], level, stretch[k]) for k in range(d)]
-    along = [tap_weights(weight.astype(precision), taps) for _, weight in pairs]
-    rows, weights = [], []
-    for corner in range(taps**d):
-        up = [corner // taps ** (d - 1 - k) % taps for k in range(d)]  # the lowest digit belongs to the last axis
-        rows.append(table_index([g + u for (g, _), u in zip(pairs, up, strict=True)], level))
-        weight = np.ones(len(points), dtype=precision)
-        for k in reversed(range(d)):
-            weight = weight * along[k][up[k]]
-        weights.append(weight)
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Table rows and weights (taps^d, n) of the vertices around points (n, d), in tiny-cuda-nn's order."""
+    rows, weights, _ = _corners(points, level, stretch, precision, slopes=False)
     return rows, weights
+
+
+def corner_slopes(
+    points: NDArray[np.float64], level: Level, stretch: tuple[float, ...], precision: Precision = np.float32
+) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.floating]]:
+    """As `corners`, and the derivatives of the weights by the coordinates (d, taps^d, n): at a vertex, those of the cell above it."""
+    rows, weights, slopes = _corners(points, level, stretch, precision, slopes=True)
+    return rows, weights, np.stack(slopes[::-1])
+
+
+def _corners(
+    points: NDArray[np.float64], level: Level, stretch: tuple[float, ...], precision: Precision, *, slopes: bool
+) -> tuple[NDArray[np.int64], NDArray[np.floating], list[NDArray[np.floating]]]:
+    n, d = points.shape
+    grid: list[NDArray[np.int64]] = []
+    weights: NDArray[np.floating] = np.ones((1, n), dtype=precision)
+    found: list[NDArray[np.floating]] = []
+    # From the last axis on, to which the lowest digit of a corner's number belongs.
+    for k in reversed(range(d)):
+        lower, fraction = vertices(points[:, k], level, stretch[k])
+        at = fraction.astype(precision)
+        along = np.stack(tap_weights(at, level.taps))
+        grid.insert(0, (lower + np.arange(level.taps)[:, None]).reshape(*[1] * k, level.taps, *[1] * (d - 1 - k), n))
+        if slopes:
+            change: NDArray[np.floating] = np.stack(tap_slopes(at, level.taps)) * precision(level.scale * stretch[k] * 0.5)
+            found = [_outer(along, slope) for slope in found]
+            found.append(_outer(change, weights))
+        weights = _outer(along, weights)
+    return table_index(grid, level).reshape(-1, n), weights, found
+
+
+def _outer(along: NDArray[np.floating], before: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Products of the rows of (taps, n) with those of (m, n): (taps * m, n)."""
+    return (along[:, None] * before).reshape(-1, before.shape[1])

@@ -1,4 +1,4 @@
-"""The activations of `Ops.activated`, written once for NumPy and PyTorch.
+"""The activations of `Ops.activated`, written once for all engines.
 
     gaussian       (s)         exp(-(s z)^2)                                   Ramasinghe and Lucey 2022, as in the code of WIRE and FINER
     finer          (w)         sin(w (|z| + 1) z)                              Liu et al. 2024
@@ -16,7 +16,7 @@ from inrcodec.ops import Wave
 
 
 def activate(xp: Any, z: Any, wave: Wave, constants: Sequence[float], tensors: Sequence[Any], axis: int) -> Any:
-    """wave(z) by the functions of `xp`, numpy or torch; the neurons lie along `axis` of z."""
+    """wave(z) by the functions of `xp`: numpy, torch, duals.py, onnx_waves.py; the neurons lie along `axis` of z."""
     if wave == "gaussian":
         return xp.exp(-((constants[0] * z) ** 2))
     if wave == "finer":
@@ -27,8 +27,7 @@ def activate(xp: Any, z: Any, wave: Wave, constants: Sequence[float], tensors: S
     if wave == "gabor":
         real, size, turn = z, (scale * z) ** 2, omega * z
     else:
-        half = z.shape[axis] // 2
-        real, imaginary = (z[:half], z[half:]) if axis == 0 else (z[:, :half], z[:, half:])
+        real, imaginary = (xp.hsplit if axis else xp.vsplit)(z, 2)
         size, turn = scale**2 * (real**2 + imaginary**2) + omega * imaginary, omega * real
     envelope = xp.exp(-size)
     return xp.concatenate([envelope * xp.cos(turn), envelope * xp.sin(turn)], axis)

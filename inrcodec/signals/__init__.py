@@ -20,18 +20,21 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | N
 
 # Asked in this order, first by the content alone, then by the suffix too.
 MODALITIES: tuple[Modality, ...] = (
-    Modality("image", ("y", "x"), image_write.SUFFIXES, image.accepts, image.read_image, image_write.write_image),
+    Modality(
+        "image", ("y", "x"), image_write.SUFFIXES, image.accepts, image.read_image, image_write.write_image,
+        image_write.stream_image, image_write.STREAMED,
+    ),
     Modality(
         "volume", ("z", "y", "x"), volume_write.SUFFIXES, volume.accepts, volume.read_volume, volume_write.write_volume,
-        volume_write.stream_volume,
+        volume_write.stream_volume, volume_write.SUFFIXES,
     ),
     Modality("audio", ("t",), audio.SUFFIXES, audio.accepts, audio.read_audio, audio.write_audio),
     Modality("video", ("t", "y", "x"), video.SUFFIXES, video.accepts, video.read_video, video.write_video),
     Modality(
         "shape", ("z", "y", "x"), volume_write.SUFFIXES, shape.accepts, shape_signal.read_shape_signal, volume_write.write_volume,
-        volume_write.stream_volume,
+        volume_write.stream_volume, volume_write.SUFFIXES,
     ),
-    Modality("field", field.AXES, field.SUFFIXES, field.accepts, field.read_field, field.write_field, field.stream_field),
+    Modality("field", field.AXES, field.SUFFIXES, field.accepts, field.read_field, field.write_field, field.stream_field, field.SUFFIXES),
 )  # fmt: skip
 _NO_TIME = "start, stop: expected sound or video, got {}"
 _EXPECTED = "an image, a volume, sound, video or a shape"
@@ -137,7 +140,8 @@ def writer_for(kind: str, suffix: str) -> Callable[[Samples, str], bytes]:
 
 def stream_for(kind: str, suffix: str) -> Callable[[Slabs, str, IO[bytes]], None] | None:
     """The function (slabs, suffix, file) that writes part by part, or None where there is none; raises as `writer_for` does."""
-    return _writer(kind, suffix).stream
+    modality = _writer(kind, suffix)
+    return modality.stream if suffix in modality.streamed else None
 
 
 def _writer(kind: str, suffix: str) -> Modality:

@@ -145,17 +145,27 @@ class Slabs:
 
     shape  (*axes, c) of the whole
     parts  (rows, *other axes, c) in order, of `dtype`; taken once
+    bits   depth of integer codes, as in Samples
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     parts: Iterable[NDArray[Any]]
+    bits: int = 16
     space: Space | None = None
+    metadata: Metadata = Metadata()
 
 
 def as_slabs(samples: Samples) -> Slabs:
     """`samples` as one part."""
-    return Slabs(shape=samples.codes.shape, dtype=samples.codes.dtype, parts=(samples.codes,), space=samples.space)
+    return Slabs(
+        shape=samples.codes.shape,
+        dtype=samples.codes.dtype,
+        parts=(samples.codes,),
+        bits=samples.bits,
+        space=samples.space,
+        metadata=samples.metadata,
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +176,8 @@ class Modality:
     read      (bytes, name, limits, strip) -> Signal or other Content; raises InputError, LimitExceeded
     write     (Samples, suffix in lower case) -> bytes; raises UsageError for an unknown suffix
     suffixes  what `write` knows, lower case with the dot
-    stream    (Slabs, suffix, binary file) writes the same bytes part by part; None where a format needs all samples at once
+    stream    (Slabs, suffix, binary file) writes the same bytes part by part; None where every format needs all samples at once
+    streamed  the suffixes that `stream` knows
     """
 
     kind: str
@@ -176,3 +187,4 @@ class Modality:
     read: Callable[..., Content]
     write: Callable[[Samples, str], bytes]
     stream: Callable[[Slabs, str, IO[bytes]], None] | None = None
+    streamed: tuple[str, ...] = ()

@@ -1,16 +1,18 @@
 """Decoded images to files, at their bit depth where the format has it, else rounded to the nearest one it has."""
 
 import io
+import shutil
 import struct
+import tempfile
 import zlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.errors import UsageError
-from inrcodec.signals.base import Metadata, Samples
+from inrcodec.signals.base import Metadata, Samples, Slabs, as_slabs
 from inrcodec.signals.codes import rescale_codes
 from inrcodec.signals.image import TIFF_DESCRIPTIVE, need_pillow
 from inrcodec.signals.pnm import write_pnm
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".npy")
+STREAMED = (".tif", ".tiff", ".npy")
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
@@ -30,6 +33,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF", ".gif": "GIF", ".bmp": "BMP"}
 _LARGE = 16_000_000  # pixels from which zlib's default level takes too long
 _BLOCK = 1 << 22  # bytes filtered and compressed at a time
+_TIFF_MOST = (1 << 32) - (1 << 26)  # bytes of samples; more need 64-bit offsets
 
 
 def write_image(samples: Samples, suffix: str) -> bytes:
@@ -45,23 +49,48 @@ def write_image(samples: Samples, suffix: str) -> bytes:
         keep = " ".join(s for s in SUFFIXES if s not in _WITHOUT_ALPHA)
         raise UsageError(f"cannot write an image with alpha as {suffix}; expected one of {keep}")
     match suffix:
-        case ".npy":
+        case ".npy" | ".tif" | ".tiff":
             out = io.BytesIO()
-            np.save(out, samples.codes, allow_pickle=False)
+            stream_image(as_slabs(samples), suffix, out)
             return out.getvalue()
         case ".ppm" | ".pgm":
             if c == 3 and suffix == ".pgm":
                 raise UsageError("cannot write a colour image as .pgm, which is grey; expected .ppm or another suffix")
             return write_pnm(samples.codes, samples.bits)
-        case ".png" | ".tif" | ".tiff":
-            bits = 1 if samples.bits == 1 and c == 1 else 8 if samples.bits <= 8 else 16
+        case ".png":
+            bits = _depth(samples.bits, c)
             codes = rescale_codes(samples.codes, samples.bits, bits)
-            level = 6 if h * w <= _LARGE else 1
-            if suffix != ".png":
-                return _tiff(codes, bits, samples.metadata, level)
+            level = _level(h, w)
             return _png_16(codes, samples.metadata, level) if bits == 16 else _png(codes, bits, samples.metadata, level)
         case _:
             return _with_pillow(rescale_codes(samples.codes, samples.bits, 8), _FORMATS[suffix], samples.metadata)
+
+
+def stream_image(slabs: Slabs, suffix: str, out: IO[bytes]) -> None:
+    """Write codes (h, w, c) into `out` in the format of `suffix` (one of STREAMED) as they come: the bytes of `write_image`."""
+    if suffix == ".npy":
+        dtype = slabs.dtype.newbyteorder("<")
+        described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": slabs.shape}
+        np.lib.format.write_array_header_1_0(out, described)
+        for part in slabs.parts:
+            out.write(np.ascontiguousarray(part, dtype).data)
+        return
+    if out.seekable():
+        _tiff(slabs, out)
+        return
+    with tempfile.TemporaryFile() as whole:  # where strips lie is known when all are packed, and stated before them
+        _tiff(slabs, whole)
+        whole.seek(0)
+        shutil.copyfileobj(whole, out, _BLOCK)
+
+
+def _depth(bits: int, channels: int) -> int:
+    """Of the codes in a file."""
+    return 1 if bits == 1 and channels == 1 else 8 if bits <= 8 else 16
+
+
+def _level(h: int, w: int) -> int:
+    return 6 if h * w <= _LARGE else 1
 
 
 def _with_pillow(codes: NDArray[np.uint8], form: str, metadata: Metadata) -> bytes:
@@ -171,26 +200,60 @@ def _paeth(left: NDArray[np.uint8], up: NDArray[np.uint8], corner: NDArray[np.ui
     return np.where((to_a <= to_b) & (to_a <= to_c), left, np.where(to_b <= to_c, up, corner))
 
 
-def _tiff(codes: NDArray[Any], bits: int, metadata: Metadata, level: int) -> bytes:
-    """A baseline TIFF in deflated strips, with horizontal differences above one bit; Pillow writes 16 bits of grey only."""
+def _tiff(slabs: Slabs, out: IO[bytes]) -> None:
+    """A baseline TIFF in deflated strips, with horizontal differences above one bit; BigTIFF where offsets need 64 bits."""
     need_pillow()
+    h, w, c = slabs.shape
+    bits, level = _depth(slabs.bits, c), _level(h, w)
+    row = w * c * max(1, bits // 8)
+    rows = min(h, max(1, (_BLOCK if bits > 1 else 8 * _BLOCK) // row))
+    big = h * row > _TIFF_MOST
+    count = -(-h // rows)
+    start = out.tell()
+    out.write(bytes(len(_directory(slabs, bits, rows, [0] * count, big))))
+    sizes = []
+    for strip in _rows_of(slabs.parts, rows):
+        packed = zlib.compress(_strip(rescale_codes(strip, slabs.bits, bits), bits), level)
+        out.write(packed)
+        sizes.append(len(packed))
+    out.seek(start)
+    out.write(_directory(slabs, bits, rows, sizes, big))
+    out.seek(0, io.SEEK_END)
+
+
+def _rows_of(parts: Iterable[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+    """The same samples in parts of `rows`; the last may have fewer."""
+    held: list[NDArray[Any]] = []
+    for part in parts:
+        at = 0
+        while at < len(part):
+            piece = part[at : at + rows - sum(map(len, held))]
+            at += len(piece)
+            held.append(piece)
+            if sum(map(len, held)) == rows:
+                yield np.concatenate(held)
+                held = []
+    if held:
+        yield np.concatenate(held)
+
+
+def _directory(slabs: Slabs, bits: int, rows: int, sizes: list[int], big: bool) -> bytes:
+    """Header and directory of a TIFF with strips of `rows` rows and these sizes behind it; its length does not depend on the sizes."""
     from PIL import Image
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    h, w, c = codes.shape
-    rows = min(h, max(1, (_BLOCK if bits > 1 else 8 * _BLOCK) // (w * c * max(1, bits // 8))))
-    strips = [zlib.compress(_strip(codes[start : start + rows], bits), level) for start in range(0, h, rows)]
-    directory = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
+    _, w, c = slabs.shape
+    metadata = slabs.metadata
+    directory = ImageFileDirectory_v2(b"II+\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
     if metadata.exif:
         exif = Image.Exif()
         exif.load(metadata.exif)
         for tag in TIFF_DESCRIPTIVE:
             if tag in exif:
                 directory[tag] = exif.get_ifd(tag) if tag in (34665, 34853) else exif[tag]
-    sizes = [len(strip) for strip in strips]
     facts = {
         256: w,
-        257: h,
+        257: slabs.shape[0],
         258: (bits,) * c,
         259: 8,  # deflate
         262: 1 if c < 3 else 2,  # black is zero, RGB
@@ -209,9 +272,10 @@ def _tiff(codes: NDArray[Any], bits: int, metadata: Metadata, level: int) -> byt
         facts[34675] = metadata.icc
     for tag, value in facts.items():
         directory[tag] = value
+    directory.tagtype[273] = directory.tagtype[279] = 16 if big else 4  # LONG8, LONG
     out = io.BytesIO()
     directory.save(out)
-    return b"".join([out.getvalue(), *strips])
+    return out.getvalue()
 
 
 def _strip(codes: NDArray[Any], bits: int) -> bytes:

@@ -1,0 +1,5 @@
+import sys
+
+from conformance.targets.runner import main
+
+sys.exit(main())
