@@ -18,7 +18,7 @@ import re
 import struct
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,8 @@ TABLES = {
     "sasnet.1": SASNET + " grid_features:int:1:64 levels:[LEVEL]*:1:64 stretch:float*",
 }
 TABLES["sasnet.2"] = TABLES["sasnet.1"]
+# Section 9.1, see compared.py: the tensors of a configuration, and its outputs as `network` has them.
+OTHERS = dict[str, tuple[Callable[[dict[str, Any]], list[Any]], Callable[[dict[str, Any], dict[str, Array], Array], Array]]]()
 KINDS, ROLES = ("image", "volume", "shape", "audio", "video", "field"), ("color", "alpha", "value", "sdf")
 RANGES = {f"{u}int{b}": (0 if u else -(2 ** (b - 1)), 2 ** (b - 1 + len(u)) - 1) for u in ("", "u") for b in (8, 16, 32)}
 RANGES |= {f"float{b}": (-math.inf, math.inf) for b in (16, 32, 64)}
@@ -194,20 +196,25 @@ def read_net(head: dict[str, Any]) -> dict[str, Any]:
     d, c, h, layers = (net[key] for key in ("in_features", "out_features", "hidden_features", "hidden_layers"))
     need(d == len(head["axes"]) and c == len(head["out"]["channels"]), "a network that does not fit the axes and channels")
     need(net.get("s_min", 0) <= net.get("s_max", 0), "s_min above s_max")
+    need(net.get("bands", 1) <= net.get("band", 1) - net.get("low", 0) and h % net.get("groups", 1) == 0, "low, band, bands or groups")
     tensors, first, enter, more = net["tensors"], ("first", h, d), h, 0
     if "levels" in net:
-        wide, groups, f = net["mask_features"], net["groups"], net["grid_features"] * len(net["levels"])
+        f = net.setdefault("grid_features", 1) * len(net["levels"])
         need(all(float(np.float32(v["scale"])) == v["scale"] and v["taps"] != 3 for v in net["levels"]), "a level's scale or taps")
-        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]) and h % groups == 0, "stretch or groups")
-        need(net["low"] < net["band"] and net["bands"] <= net["band"] - net["low"], "low, band or bands")
+        need(len(net["stretch"]) == d and all(0 < s <= 1 for s in net["stretch"]), "stretch")
         dense = itertools.takewhile(lambda level: level["resolution"] > 1 and level["resolution"] ** d == level["entries"], net["levels"])
         net["dense"] = [f"grid.{i}" for i, _ in enumerate(dense)] if d in (2, 3) else []
+    if name in OTHERS:
+        tensors += OTHERS[name][0](net)
+    elif "levels" in net:
+        wide, groups = net["mask_features"], net["groups"]
         first, more = ("mask.1", net["bands"] + groups * layers, wide), f * (name == "sasnet.2")
         enter = net["frequencies"] + more
         tensors += [("frequency", (net["frequencies"], d), -1), ("phase", (net["frequencies"],), -1)]
         tensors += [(f"grid.{i}", (level["entries"], net["grid_features"]), 1) for i, level in enumerate(net["levels"])]
         tensors += [("mask.0.weight", (wide, f), 1), ("mask.0.bias", (wide,), -1)]
-    for row, height, width in [first, *((f"hidden.{i}", h, h if i else enter) for i in range(layers)), ("out", c, h + more)]:
+    rows = [first, *((f"hidden.{i}", h, h if i else enter) for i in range(layers)), ("out", c, h + more)]
+    for row, height, width in rows if name not in OTHERS else []:
         tensors += [(f"{row}.weight", (height, width), 0), (f"{row}.bias", (height,), -1)]
     if "windows" in head:
         k = -(-head["axes"][0]["n"] // head["windows"]["hop"][0])
@@ -375,6 +382,8 @@ def lattice(part: bytes, n: int, d: int) -> Array:
 
 def network(net: dict[str, Any], params: dict[str, Array], x: Array, real: type) -> Array:
     """Section 9: outputs (n, c) of coordinates (n, d)."""
+    if net["id"] in OTHERS:
+        return OTHERS[net["id"]][1](net, {name: value.astype(float) for name, value in params.items()}, x).astype(real)
     p: dict[str, Array] = {name: value.astype(real) for name, value in params.items()}
     layers, h = net["hidden_layers"], net["hidden_features"]
 

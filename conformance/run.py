@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import minidecoder
+from conformance import compared, minidecoder
 
 CORPUS = Path(__file__).resolve().parent
 EXIT_CODES = {"corrupt": 4, "unsupported": 5, "limit": 6}
 SECONDS = 300  # for one answer of a decoder
-FEATURES = ("windows", "residual", "missing", "nfc", *minidecoder.KINDS)  # what a decoder may be without
+FEATURES = ("windows", "residual", "missing", "networks", "nfc", *minidecoder.KINDS)  # what a decoder may be without
 Decoder = Callable[[list[str]], tuple[int, str]]  # arguments -> exit code and stderr
 Query = dict[str, Any]
 
@@ -207,7 +207,7 @@ def needs(file: Path) -> set[str]:
         head, _ = minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)
         codecs = {entry[0] for entry in head["tens"]}
         found = {"windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
-        found |= {"missing": "valid" in head["out"], head["kind"]: True}
+        found |= {"missing": "valid" in head["out"], "networks": head["net"][0] in compared.COMPARED, head["kind"]: True}
         return {name for name, there in found.items() if there}
     except minidecoder.InrError as error:
         return {"nfc"} if "NFC" in str(error) else set()

@@ -77,6 +77,5 @@ def masks(network: Network, config: Any, params: Params, windows: Windows | None
 
 
 def _masks_of_one(network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
-    ops = NumpyOps()
-    modulation = network.modulate(ops, config, params, coords)
-    return None if modulation is None else ops.columns(modulation, 0, config.masks)
+    ops, count = NumpyOps(), getattr(config, "masks", 0)
+    return ops.columns(network.modulate(ops, config, params, coords), 0, count) if count else None

@@ -64,6 +64,32 @@ def ssim(a: NDArray[Any], b: NDArray[Any], *, axes: int = 2, missing: NDArray[np
     return total / places if places else math.nan
 
 
+def edge_psnr(a: NDArray[Any], b: NDArray[Any], edges: NDArray[np.bool_]) -> float:
+    """PSNR of images (h, w, c) over the pixels where `edges` (h, w), NaN if there are none (SASNet, section 4.1).
+
+    The paper's formula multiplies the images by the mask; taken over all pixels it could never lie below the PSNR, as its tables do.
+    """
+    return psnr(a[edges], b[edges]) if edges.any() else math.nan
+
+
+def noisiness(source: NDArray[np.floating], slopes: NDArray[np.floating], smooth: NDArray[np.bool_]) -> float:
+    """Mean of | |grad f| - |grad g| | where `smooth` (h, w), NaN if nowhere (SASNet, section 4.1).
+
+    source: grey image f (h, w), whose gradient is by central differences, of second order at the border too; slopes: the exact gradient
+    (h, w, 2) of the function g that stands for it, by coordinates y and x in which the image spans [-1, 1]^2: larger by h / 2 and w / 2
+    than one by pixels.
+    """
+    h, w = source.shape
+    if min(h, w) < 3 or slopes.shape != (h, w, 2):
+        raise UsageError(f"expected an image of 3 x 3 pixels at least and slopes (h, w, 2), got {source.shape} and {slopes.shape}")
+    if not smooth.any():
+        return math.nan
+    along: Any = np.gradient(source.astype(np.float64), 2 / h, 2 / w, edge_order=2)
+    differences = np.stack(list(along), axis=-1)
+    apart = np.linalg.norm(differences, axis=-1) - np.linalg.norm(slopes.astype(np.float64), axis=-1)
+    return float(np.abs(apart[smooth]).mean())
+
+
 def bits_per_sample(nbytes: int, shape: Sequence[int]) -> float:
     """Bits a sample of a lattice of this shape, without channels: bits per pixel of an image (h, w)."""
     return 8 * nbytes / math.prod(shape)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Tensor = Any
 Activation = Literal["none", "relu", "sigmoid"]
+Wave = Literal["gaussian", "finer", "sines", "gabor", "complex-gabor"]
 Constant = float | NDArray[np.float64]
 Coordinates = Points | Lattice
 
@@ -62,4 +63,45 @@ class Ops(Protocol):
 
     def join(self, x: Tensor, y: Tensor) -> Tensor:
         """The columns of x (n, k), then those of y (n, l): (n, k + l)."""
+        ...
+
+    def coordinates(self, coords: Coordinates) -> Tensor:
+        """The samples' coordinates (n, d)."""
+        ...
+
+    def fourier(self, coords: Coordinates, w: Tensor, *, weight_scale: float) -> Tensor:
+        """Sines of weight_scale * (x w^T), then their cosines: (n, 2 h); w (h, d), a tensor or an array. Angles as in sine_embedding."""
+        ...
+
+    def activated(
+        self,
+        x: Tensor | Coordinates,
+        w: Tensor,
+        b: Tensor,
+        *,
+        wave: Wave,
+        constants: tuple[float, ...] = (),
+        tensors: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """wave(x w^T + b) on coordinates or on x (n, k); w (h, k), b (h). The waves: networks/waves.py.
+
+        In float64, and what is returned is float64 too where no gradients are asked for: these functions are so steep that what is
+        rounded between the layers would show. `linear` takes it, and returns the usual precision.
+        """
+        ...
+
+    def complex_matrix(self, w: Tensor) -> Tensor:
+        """[[R, -I], [I, R]] (2 h, 2 k) of w = [R, I] (2 h, k), one above the other: a matrix for real parts, then imaginary ones."""
+        ...
+
+    def radial(self, coords: Coordinates, centres: Tensor, scales: Tensor) -> Tensor:
+        """1 / (1 + sum_k (scales_jk (x_k - centres_jk))^2): (n, h); centres and scales (h, d). In float64 up to the result."""
+        ...
+
+    def ramps(self, t: Tensor, count: int) -> Tensor:
+        """clip(count * t - j, 0, 1) for j = 0 .. count - 1: (n, count); t (n, 1)."""
+        ...
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        """x * y, both (n, k)."""
         ...

@@ -69,7 +69,21 @@ NETWORK_TEXTS = {
     "sasnet.1": "sines of frozen frequencies, masked by a hash grid",
     "sasnet.2": "the same, with the grid's features also in the first hidden layer and the output",
 }
-NETWORK_IDS = tuple(NETWORK_TEXTS)
+COMPARED_TEXTS = {  # what a reader may be without
+    "ffn.1": "Fourier features before a perceptron with rectifiers",
+    "pemlp.1": "octaves of every coordinate before such a perceptron",
+    "gauss.1": "perceptron with Gaussian activations",
+    "wire.1": "perceptron with complex Gabor wavelets",
+    "finer.1": "perceptron with sines whose frequency grows with their argument",
+    "staf.1": "perceptron whose activations are trained sums of sines",
+    "sape.1": "Fourier features that a grid lets in place by place, before a perceptron with rectifiers",
+    "ngp.1": "a hash grid before a perceptron with rectifiers",
+    "rbf.1": "radial functions and a hash grid before a perceptron with rectifiers",
+    "msa-masked.1": "`msa.1` with neurons that are masked by a hash grid",
+    "sasnet-unmasked.1": "`sasnet.1` without masks",
+    "sasnet-ablation.1": "`sasnet.1` with masks in some layers, or without its frozen frequencies",
+}
+NETWORK_IDS = (*NETWORK_TEXTS, *COMPARED_TEXTS)
 
 # How the bytes of a tensor are coded (HEAD.tens[i].codec). 2 and 5, once symbols and floats in zstd frames, stay unused.
 RAW_F32 = 0
@@ -308,3 +322,34 @@ NETWORK_FIELDS = {  # the values of HEAD.net behind the id, in their order
     "sasnet.1": _SASNET_FIELDS,
     "sasnet.2": _SASNET_FIELDS,
 }
+
+_FIRST_OMEGA = NETWORK_FIELDS["siren.1"][4]
+_SCALE = Field("scale", float, True, "of the Gaussian", above=0)
+_BAND = Field("band", int, True, "B, bound of max\\|k\\|", least=1, most=255)
+_EMBEDDING_FIELDS = (_SASNET_FIELDS[2], _SASNET_FIELDS[6], _BAND)  # frequencies, period
+_GRID_FIELDS = _SASNET_FIELDS[12:]  # grid_features, levels, stretch
+_NGP_FIELDS = (*_MLP_FIELDS, *_GRID_FIELDS)
+COMPARED_FIELDS = {  # likewise
+    "ffn.1": (*_MLP_FIELDS, *_EMBEDDING_FIELDS),
+    "pemlp.1": (*_MLP_FIELDS, Field("octaves", int, True, "frequencies of every coordinate", least=1, most=24)),
+    "gauss.1": (*_MLP_FIELDS, _SCALE),
+    "wire.1": (*_MLP_FIELDS, _FIRST_OMEGA, _OMEGA, _SCALE),
+    "finer.1": (*_MLP_FIELDS, _FIRST_OMEGA, _OMEGA),
+    "staf.1": (*_MLP_FIELDS, Field("sines", int, True, "T, of a layer's activation", least=1, most=64)),
+    "sape.1": (
+        *_MLP_FIELDS,
+        *_EMBEDDING_FIELDS,
+        Field("levels", list, True, "of the grid: one, with one feature", least=1, most=1, each=entry(list, fields=LEVEL_FIELDS)),
+        _SASNET_FIELDS[14],
+    ),
+    "ngp.1": _NGP_FIELDS,
+    "rbf.1": (*_NGP_FIELDS, Field("centres", int, True, "C, of radial functions", least=1, most=8192), _OMEGA),
+    "msa-masked.1": (*NETWORK_FIELDS["msa.1"], *_SASNET_FIELDS[10:]),
+    "sasnet-unmasked.1": _SASNET_FIELDS[:9],
+    "sasnet-ablation.1": (
+        *_SASNET_FIELDS,
+        Field("frozen", int, True, "1: frozen frequencies; 0: a first layer like the others", among=(0, 1)),
+        Field("masked", list, True, "1 or 0 per layer from the first on, not only 0", least=2, most=65, each=entry(int, among=(0, 1))),
+    ),
+}
+NETWORK_FIELDS |= COMPARED_FIELDS

@@ -15,7 +15,7 @@ from tests.test_minidecoder import BYTES, Random, damaged
 EMBED = Path(__file__).resolve().parents[1] / "embed"
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-WITHOUT = frozenset({"missing", "windows", "residual", "nfc"})
+WITHOUT = frozenset({"missing", "windows", "residual", "networks", "nfc"})
 COMPILER, CPP = shutil.which("cc") or shutil.which("gcc"), shutil.which("c++") or shutil.which("g++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 

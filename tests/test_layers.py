@@ -18,7 +18,7 @@ ORDER = (
     ("coordinates",),
     ("windows",),
     ("rans",),
-    ("entropy", "quantize", "lattice", "metrics", "sound_metrics", "mesh"),
+    ("entropy", "quantize", "lattice", "metrics", "edges", "sound_metrics", "mesh"),
     ("ops",),
     ("networks", "signals"),
     ("head",),
@@ -29,8 +29,8 @@ ORDER = (
     ("evaluation", "fit"),
     ("decoder",),
     ("bounded", "structure"),
-    ("assembly", "quality", "frames", "settling", "convert", "export", "html"),
-    ("codec", "doctor"),
+    ("assembly", "quality", "paper_metrics", "frames", "settling", "convert", "export", "html"),
+    ("codec", "doctor", "solve"),
     ("bench",),
     ("cli", "pillow", "xarray", "trimesh", "napari"),
     ("__main__", "__init__"),
@@ -39,17 +39,18 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/"),
+    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/", "solve/"),
     "onnx": ("backends/onnx",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),
     "PIL": ("signals/", "bench/peers.py", "pillow.py"),
     "xarray": ("xarray.py",),
     "matplotlib": ("bench/plots.py",),
+    "skimage": ("edges.py",),
     "pysz": ("bench/volume_peers.py",),
     "zfpy": ("bench/volume_peers.py",),
 }
-LAZY = ("PIL", "matplotlib", "pysz", "zfpy")
+LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here
 MAX_LINES = 400
 

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 import inrcodec
-from conformance import adapter, minidecoder
-from inrcodec import residual
+from conformance import adapter, compared, minidecoder
+from inrcodec import residual, spec
 from inrcodec.errors import InrError
 from tools import small_files, small_residuals
 
@@ -34,7 +35,20 @@ def test_it_needs_numpy_and_the_standard_library_only() -> None:
 
 
 def test_it_stays_small() -> None:
-    assert len(PATH.read_text().splitlines()) <= 625
+    assert len(PATH.read_text().splitlines()) <= 634  # 625, and 9 for networks of other files
+
+
+def test_networks_for_comparison_are_a_file_of_their_own(tmp_path: Path) -> None:
+    """Both files together know what the package knows; the decoder alone refuses the others."""
+    assert compared.COMPARED.keys() == spec.COMPARED_FIELDS.keys()
+    assert {name for name in minidecoder.TABLES if "." in name} == spec.NETWORK_FIELDS.keys()
+    for program, code in ((["-m", "conformance.adapter"], 5), (["-m", "conformance.compared"], 0)):
+        file = VALID / "finer.1-rgb" / "input.inr"
+        found = subprocess.run(
+            [sys.executable, *program, str(file), "-o", str(tmp_path / "out")], capture_output=True, text=True, check=False
+        )
+        assert found.returncode == code, found.stderr
+        assert "finer.1" in found.stderr or code == 0
 
 
 def numbers(text: str, models: list[tuple[int, int]]) -> list[int]:

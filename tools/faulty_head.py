@@ -93,7 +93,7 @@ def net_cases() -> Iterator[Case]:
 
     yield corrupt("none", "an empty list", plain.with_head(net=[]))
     yield corrupt("id", "an id that is not a string", plain.with_net(0, 1))
-    yield Case("net-unknown", "unsupported", "an unknown network", plain.with_net(0, "wire.1").bytes())
+    yield Case("net-unknown", "unsupported", "an unknown network", plain.with_net(0, "unknown.1").bytes())
     yield corrupt("short", "a value less", plain.with_head(net=plain.head["net"][:-1]))
     yield corrupt("long", "a value more", plain.with_head(net=[*plain.head["net"], 1.0]))
     yield corrupt("integer", "an integer where a float belongs", plain.with_net(6, 30))

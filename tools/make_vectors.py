@@ -26,6 +26,21 @@ from tools import small_files, small_residuals
 OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid"
 SCALE = 2
 SMALL_SHAPE = {"hidden_features": 32, "frequencies": 32, "band": 4, "low": 2, "bands": 2, "mask_features": 8, "levels": 2, "finest": 8}
+SMALL = {"hidden_features": 16, "hidden_layers": 2}
+COMPARED: dict[str, dict[str, Any]] = {  # settings of the networks that others are compared with
+    "ffn.1": {**SMALL, "frequencies": 24},
+    "pemlp.1": SMALL,
+    "gauss.1": {**SMALL, "scale": 8.0},
+    "wire.1": SMALL,
+    "finer.1": SMALL,
+    "staf.1": SMALL,
+    "sape.1": {**SMALL, "frequencies": 24},
+    "ngp.1": {**SMALL, "levels": 3, "finest": 16},
+    "rbf.1": {**SMALL, "levels": 3, "finest": 16, "centres": 24},
+    "msa-masked.1": {**SMALL, "levels": 3, "finest": 16, "groups": 4},
+    "sasnet-unmasked.1": {**SMALL, "frequencies": 24},
+    "sasnet-ablation.1": {**SMALL, "levels": 3, "finest": 16, "frequencies": 24},
+}
 BOUNDS = {"rms_error": 2e-6, "peak_error": 2e-5}  # for values in [0, 1]; for others times their range
 QUERIES: dict[str, dict[str, dict[str, Any]]] = {
     "sasnet.2-cubic": {
@@ -142,6 +157,7 @@ def cases() -> list[tuple[str, NDArray[Any] | bytes, dict[str, Any]]]:
         ("residual-lossless", codes(noisy(rgb), 8), {"lossless": True, "settings": {"steps": 200}}),
         ("residual-float64", codes(noisy(waves(20, 20, 1)), 16), {"lossless": True, "settings": {"steps": 200}}),
         ("residual-bounded", with_holes(box()), {"kind": "volume", "max_error": 0.01, "settings": {"steps": 200}}),
+        *((f"{arch}-rgb", codes(rgb, 8), {"arch": arch, "settings": {"steps": 60, **more}}) for arch, more in COMPARED.items()),
         ("shape-sdf", ball(), {"settings": {"steps": 800, "softness": 0.03, "nominal": 12, "batch": 2048, **SMALL_SHAPE}}),
     ]
 

@@ -74,18 +74,28 @@ def bounds(field: spec.Field) -> str:
 
 def networks() -> str:
     """All values of all configurations, and the place of each in `net`."""
-    rows = list(dict.fromkeys(field for network in spec.NETWORK_FIELDS.values() for field in network))
+    own = [name for name in spec.NETWORK_FIELDS if name not in spec.COMPARED_FIELDS]
+    rows = list(dict.fromkeys(field for name in own for field in spec.NETWORK_FIELDS[name]))
 
     def place(network: str, field: spec.Field) -> str:
         found = spec.NETWORK_FIELDS[network]
         return str(found.index(field) + 1) if field in found else ""
 
-    titles = ["value", "type", "range", "", *(f"`{name}`" for name in spec.NETWORK_FIELDS)]
-    cells = [
-        (f"`{field.key}`", TYPES[field.type], bounds(field), field.text, *(place(name, field) for name in spec.NETWORK_FIELDS))
-        for field in rows
-    ]
+    titles = ["value", "type", "range", "", *(f"`{name}`" for name in own)]
+    cells = [(f"`{field.key}`", TYPES[field.type], bounds(field), field.text, *(place(name, field) for name in own)) for field in rows]
     return table(titles, cells)
+
+
+def compared() -> str:
+    """The same of the networks of section 9.1, with the places in one column; the values that all have stand first."""
+    rows = list(dict.fromkeys(field for network in spec.COMPARED_FIELDS.values() for field in network))
+
+    def places(field: spec.Field) -> str:
+        found = [f"`{name}` {fields.index(field) + 1}" for name, fields in spec.COMPARED_FIELDS.items() if field in fields]
+        return ", ".join(found)
+
+    cells = [(f"`{field.key}`", TYPES[field.type], bounds(field), field.text, places(field)) for field in rows]
+    return table(("value", "type", "range", "", "places"), cells)
 
 
 def level() -> str:
@@ -149,11 +159,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "registered-chunks": registered_chunks,
     "codecs": codecs,
     "networks": networks,
+    "compared": compared,
     "level": level,
     "kinds": lambda: names("kind", spec.KIND_TEXTS),
     "roles": lambda: names("role", spec.ROLE_TEXTS),
     "dtypes": dtypes,
     "network-ids": lambda: names("network", spec.NETWORK_TEXTS),
+    "compared-ids": lambda: names("network", spec.COMPARED_TEXTS),
     "features": lambda: names("feature", spec.FEATURE_TEXTS),
     "errors": errors,
 }

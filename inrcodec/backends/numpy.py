@@ -12,7 +12,8 @@ from inrcodec.backends.base import Crew, Evaluate, OneByOne, compile_eagerly
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level, Precision, axis_weights, block_rows, corners, interpolation_matrix
-from inrcodec.ops import Activation, Constant, Coordinates
+from inrcodec.networks.waves import activate
+from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 F32 = NDArray[Any]  # of the engine's precision
 CORNERS = 1 << 16  # vertices read at once for scattered points
@@ -66,7 +67,7 @@ class NumpyOps:
         return np.concatenate(features, axis=1)
 
     def linear(self, x: F32, w: F32, b: F32, *, activation: Activation = "none") -> F32:
-        y: F32 = x @ w.T
+        y: F32 = np.asarray(x @ w.T, dtype=self.precision)
         y += b
         if activation == "relu":
             np.maximum(y, self.precision(0), out=y)
@@ -83,6 +84,40 @@ class NumpyOps:
 
     def join(self, x: F32, y: F32) -> F32:
         return np.concatenate([x, y], axis=1)
+
+    def coordinates(self, coords: Coordinates) -> F32:
+        return np.asarray(coordinate_array(coords), dtype=self.precision)
+
+    def fourier(self, coords: Coordinates, w: F32, *, weight_scale: float) -> F32:
+        scaled = np.asarray(w, dtype=np.float64) * weight_scale
+        make: Any = _sine_at_points if isinstance(coords, Points) else _sine_on_lattice
+        return np.concatenate([make(coords, scaled, np.full(len(w), shift), self.precision) for shift in (0.0, math.pi / 2)], axis=1)
+
+    def activated(
+        self, x: F32 | Coordinates, w: F32, b: F32, *, wave: Wave, constants: tuple[float, ...] = (), tensors: tuple[F32, ...] = ()
+    ) -> F32:
+        values = coordinate_array(x) if isinstance(x, Points | Lattice) else x.astype(np.float64)
+        z = values @ w.astype(np.float64).T + b.astype(np.float64)
+        return np.asarray(activate(np, z, wave, constants, [t.astype(np.float64) for t in tensors], 1))
+
+    def complex_matrix(self, w: F32) -> F32:
+        real, imaginary = np.split(w, 2)
+        return np.asarray(np.block([[real, -imaginary], [imaginary, real]]))
+
+    def radial(self, coords: Coordinates, centres: F32, scales: F32) -> F32:
+        apart = scales.astype(np.float64) * (coordinate_array(coords)[:, None] - centres)
+        return np.asarray(1 / (1 + (apart**2).sum(axis=2)), dtype=self.precision)
+
+    def ramps(self, t: F32, count: int) -> F32:
+        return np.clip(self.precision(count) * t - np.arange(count, dtype=self.precision), 0, 1)
+
+    def product(self, x: F32, y: F32) -> F32:
+        return np.asarray(x * y)
+
+
+def coordinate_array(coords: Coordinates) -> NDArray[np.float64]:
+    """(n, d)"""
+    return coords.values if isinstance(coords, Points) else coords.points().values
 
 
 def reduced(angle: NDArray[np.float64], precision: Precision) -> F32:

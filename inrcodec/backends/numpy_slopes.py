@@ -1,26 +1,23 @@
 """Derivatives of a network's outputs by its coordinates with NumPy alone: forward mode, every value beside its derivatives."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.backends import duals
 from inrcodec.backends.base import PIECE
-from inrcodec.backends.numpy import CORNERS, reduced
+from inrcodec.backends.duals import Dual, Sloped
+from inrcodec.backends.numpy import CORNERS, NumpyOps, reduced
 from inrcodec.coordinates import Points
 from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level, Precision, corner_slopes
-from inrcodec.ops import Activation, Constant, Coordinates
+from inrcodec.networks.waves import activate
+from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 Array = NDArray[Any]  # of the precision
-
-
-class Sloped(NamedTuple):
-    """Values (n, h) and their derivatives by the coordinates (d, n, h)."""
-
-    value: Array
-    slope: Array
 
 
 class SlopeOps:
@@ -58,7 +55,8 @@ class SlopeOps:
         return Sloped(np.concatenate([f.value for f in found], axis=1), np.concatenate([f.slope for f in found], axis=2))
 
     def linear(self, x: Sloped, w: Array, b: Array, *, activation: Activation = "none") -> Sloped:
-        y, slope = x.value @ w.T + b, x.slope @ w.T
+        y: Array = np.asarray(x.value @ w.T, dtype=self.precision) + b
+        slope: Array = np.asarray(x.slope @ w.T, dtype=self.precision)
         if activation == "relu":
             return Sloped(np.maximum(y, self.precision(0)), slope * (y > 0))
         if activation == "sigmoid":
@@ -73,9 +71,59 @@ class SlopeOps:
     def join(self, x: Sloped, y: Sloped) -> Sloped:
         return Sloped(np.concatenate([x.value, y.value], axis=1), np.concatenate([x.slope, y.slope], axis=2))
 
+    def coordinates(self, coords: Coordinates) -> Sloped:
+        return Sloped(*(part.astype(self.precision) for part in _at(coords)))
+
+    def fourier(self, coords: Coordinates, w: Array, *, weight_scale: float) -> Sloped:
+        assert isinstance(coords, Points)
+        frequency = np.asarray(w, dtype=np.float64) * weight_scale
+        angle, slope = coords.values @ frequency.T, frequency.T[:, None].astype(self.precision)
+        parts = [self._sine(reduced(angle + shift, self.precision), slope, 1.0) for shift in (0.0, math.pi / 2)]
+        return self.join(*parts)
+
+    def activated(
+        self,
+        x: Sloped | Coordinates,
+        w: Array,
+        b: Array,
+        *,
+        wave: Wave,
+        constants: tuple[float, ...] = (),
+        tensors: tuple[Array, ...] = (),
+    ) -> Sloped:
+        value, slope = x if isinstance(x, Sloped) else _at(x)
+        matrix = w.astype(np.float64).T
+        z = Dual(value @ matrix + b.astype(np.float64), slope @ matrix)
+        found = activate(duals, z, wave, constants, [t.astype(np.float64) for t in tensors], 1)
+        return Sloped(found.value, found.slope)
+
+    def complex_matrix(self, w: Array) -> Array:
+        return NumpyOps(self.precision).complex_matrix(w)
+
+    def radial(self, coords: Coordinates, centres: Array, scales: Array) -> Sloped:
+        assert isinstance(coords, Points)
+        squared = scales.astype(np.float64) ** 2
+        apart = coords.values[:, None] - centres
+        value = 1 / (1 + (squared * apart**2).sum(axis=2))
+        slope = np.moveaxis(-2 * (value**2)[..., None] * squared * apart, 2, 0)
+        return Sloped(value.astype(self.precision), slope.astype(self.precision))
+
+    def ramps(self, t: Sloped, count: int) -> Sloped:
+        rising = self.precision(count) * t.value - np.arange(count, dtype=self.precision)
+        return Sloped(np.clip(rising, 0, 1), count * t.slope * ((rising > 0) & (rising < 1)))
+
+    def product(self, x: Sloped, y: Sloped) -> Sloped:
+        return Sloped(x.value * y.value, x.slope * y.value + x.value * y.slope)
+
     def _sine(self, angle: Array, slope: Array, amplitude: Constant) -> Sloped:
         factor = np.asarray(amplitude, dtype=self.precision)
         return Sloped(np.sin(angle) * factor, np.cos(angle) * factor * slope)
+
+
+def _at(coords: Coordinates) -> Sloped:
+    """The coordinates (n, d) and their derivatives, in float64."""
+    assert isinstance(coords, Points)
+    return Sloped(coords.values, np.broadcast_to(np.eye(coords.d)[:, None], (coords.d, coords.n, coords.d)))
 
 
 def _masked(h: Sloped, mask: Sloped | None, widths: tuple[int, ...]) -> Sloped:

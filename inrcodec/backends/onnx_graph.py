@@ -42,6 +42,16 @@ class Value:
     def __rmul__(self, other: Any) -> "Value":
         return self.graph.apply("Mul", other, self)
 
+    def __neg__(self) -> "Value":
+        return self.graph.apply("Neg", self)
+
+    def __abs__(self) -> "Value":
+        return self.graph.apply("Abs", self)
+
+    def __pow__(self, power: int) -> "Value":
+        assert power == 2
+        return self * self
+
     def __matmul__(self, other: Any) -> "Value":
         return self.graph.apply("MatMul", self, other)
 

@@ -8,16 +8,20 @@ Nodes go into two graphs, which may be the same: `first`, what follows from coor
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.backends import onnx_waves
 from inrcodec.backends.onnx_graph import Graph, Value, as_column, reduced, turns
 from inrcodec.backends.onnx_grid import block_of, check_expanded, expanded_rows, features
 from inrcodec.backends.onnx_profile import Bounds, LatticeOf, PointsOf, Profile
+from inrcodec.errors import UsageError
 from inrcodec.networks.hashgrid import Level
-from inrcodec.ops import Activation, Constant
+from inrcodec.networks.waves import activate
+from inrcodec.ops import Activation, Constant, Wave
 
 Coords = PointsOf | LatticeOf
 # Of which axis of a crossing tensor a piece takes its part: none; the one before the last, of all axes of a lattice but the last; the last.
@@ -40,6 +44,48 @@ class Parameter(Protocol):
         ...
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """A tensor that is no parameter of the file."""
+
+    values: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def load(self, graph: Graph) -> Value:
+        return graph.constant(self.values, np.float32)
+
+    def load_rows(self, graph: Graph, rows: NDArray[np.int64]) -> Value:
+        return graph.constant(self.values[rows], np.float32)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.values, dtype=dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Complex:
+    """[[R, -I], [I, R]] of the tensor [R, I] (2 h, k)."""
+
+    parts: Parameter
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.parts.shape[0], 2 * self.parts.shape[1])
+
+    def load(self, graph: Graph) -> Value:
+        real, imaginary = onnx_waves.vsplit(self.parts.load(graph), 2)
+        return graph.concat([graph.concat([real, -imaginary], 1), graph.concat([imaginary, real], 1)], 0)
+
+    def load_rows(self, graph: Graph, rows: NDArray[np.int64]) -> Value:
+        return self.load(graph).take(graph.constant(rows, np.int64))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        real, imaginary = np.split(np.asarray(self.parts, dtype=dtype), 2)
+        return np.block([[real, -imaginary], [imaginary, real]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +127,7 @@ class OnnxOps:
     ) -> Rows:
         h = w.shape[0]
         angles = Angles(self, coords, w, b, np.asarray(weight_scale, dtype=np.float64), np.asarray(bias_scale, dtype=np.float64))
-        if isinstance(coords, PointsOf) or coords.d == 1:
-            z = angles.at_points() if isinstance(coords, PointsOf) else angles.along(0)
-            out = self._scaled(self.cross(self._apply("Sin", z), "samples", (h, "n")), amplitude)
-        else:
-            left, right = self._sines_of_axes([angles.along(k) for k in range(coords.d)], h)
-            out = (self._scaled(left, amplitude, rank=3) @ right).reshape(h, -1)
+        out = self._sines(angles, h, amplitude)
         return Rows(((out if mask is None else out * self._spread(mask, widths, h), h),))
 
     def sine_layer(self, x: Rows, w: Parameter, b: Parameter, *, omega: Constant, amplitude: Constant, mask: Rows | None) -> Rows:
@@ -118,7 +159,10 @@ class OnnxOps:
     def linear(self, x: Rows, w: Parameter, b: Parameter, *, activation: Activation = "none") -> Rows:
         h = w.shape[0]
         bias = b.load(self.second).reshape(-1, 1)
-        y = self._product(w, x, bias)
+        if x.parts[0][0].dtype == np.float64:
+            y = (w.load(self.second).cast(np.float64) @ x.joined()).cast(np.float32) + bias
+        else:
+            y = self._product(w, x, bias)
         if activation != "none":
             y = self._apply("Relu" if activation == "relu" else "Sigmoid", y)
         return Rows(((y, h),))
@@ -137,6 +181,70 @@ class OnnxOps:
     def join(self, x: Rows, y: Rows) -> Rows:
         return Rows((*x.parts, *y.parts))
 
+    def coordinates(self, coords: Coords) -> Rows:
+        return Rows(((self._coordinates(coords).cast(np.float32), coords.d),))
+
+    def fourier(self, coords: Coords, w: Parameter | NDArray[np.float64], *, weight_scale: float) -> Rows:
+        frozen = np.asarray(w, dtype=np.float32)
+        h = 2 * len(frozen)
+        # Cosines are sines a quarter turn ahead.
+        quarter = Fixed((np.arange(h) >= len(frozen)).astype(np.float32))
+        angles = Angles(self, coords, Fixed(np.concatenate([frozen, frozen])), quarter, np.array(weight_scale), np.array(math.pi / 2))
+        return Rows(((self._sines(angles, h, 1.0), h),))
+
+    def activated(
+        self,
+        x: Rows | Coords,
+        w: Parameter,
+        b: Parameter,
+        *,
+        wave: Wave,
+        constants: tuple[float, ...] = (),
+        tensors: tuple[Parameter, ...] = (),
+    ) -> Rows:
+        if not self.profile.double:
+            raise UsageError(
+                f"profile: expected cpu or gpu, since the activations of this network ({wave}) need float64, got {self.profile.name}"
+            )
+        values = x.joined() if isinstance(x, Rows) else self._coordinates(x)
+        weight, bias = self._wide(w), self._wide(b).reshape(-1, 1)
+        every = [self._wide(t) for t in tensors]
+        each = [[t.at(i, 0) for i in range(p.shape[0])] for t, p in zip(every, tensors, strict=True)]
+        out = activate(onnx_waves, weight @ values + bias, wave, constants, each, 0)
+        return Rows(((out, w.shape[0] * (2 if wave == "gabor" else 1)),))
+
+    def complex_matrix(self, w: Parameter) -> Complex:
+        return Complex(w)
+
+    def radial(self, coords: Coords, centres: Parameter, scales: Parameter) -> Rows:
+        x, c, s = self._coordinates(coords), self._wide(centres), self._wide(scales)
+        parts = [((x.at(k, 0) - c.at(k, 1).unsqueeze(1)) * s.at(k, 1).unsqueeze(1)) ** 2 for k in range(coords.d)]
+        total = reduce(lambda a, b: a + b, parts) + 1.0
+        return Rows(((self._apply("Reciprocal", total).cast(np.float32), centres.shape[0]),))
+
+    def ramps(self, t: Rows, count: int) -> Rows:
+        number = np.arange(count, dtype=np.float32).reshape(-1, 1)
+        zero, one = (self.second.constant(v, np.float32) for v in (0, 1))
+        return Rows(((self.second.apply("Clip", t.joined() * float(count) - number, zero, one), count),))
+
+    def product(self, x: Rows, y: Rows) -> Rows:
+        return Rows(((x.joined() * y.joined(), x.count),))
+
+    def _coordinates(self, coords: Coords) -> Value:
+        """The coordinates (d, n) of all samples in the second graph."""
+        graph = self.first
+        if isinstance(coords, PointsOf):
+            every = [column.unsqueeze(0) for column in coords.columns]
+        else:
+            shape = graph.concat([axis.shape() for axis in coords.axes], 0)
+            spread = [axis.unsqueeze(*others) if others else axis for axis, others in zip(coords.axes, _others(coords.d), strict=True)]
+            every = [graph.apply("Expand", axis, shape).reshape(1, -1) for axis in spread]
+        return self.cross(graph.concat(every, 0), "samples", (coords.d, "n"))
+
+    def _wide(self, tensor: Parameter) -> Value:
+        """A tensor in the second graph, in the precision of coordinates."""
+        return self.cross(tensor.load(self.first).cast(np.float64 if self.profile.double else np.float32), "whole", tensor.shape)
+
     def cross(self, value: Value, cut: Cut, shape: Sequence[int | str]) -> Value:
         """A value of the first graph in the second."""
         if self.first is self.second:
@@ -145,6 +253,15 @@ class OnnxOps:
         self.crossing[name] = cut
         self.first.output(value, name, shape)
         return self.second.input(name, value.dtype, shape)
+
+    def _sines(self, angles: "Angles", h: int, amplitude: Constant) -> Value:
+        """amplitude * sin(angle): (h, n) of the second graph."""
+        coords = angles.coords
+        if isinstance(coords, PointsOf) or coords.d == 1:
+            z = angles.at_points() if isinstance(coords, PointsOf) else angles.along(0)
+            return self._scaled(self.cross(self._apply("Sin", z), "samples", (h, "n")), amplitude)
+        left, right = self._sines_of_axes([angles.along(k) for k in range(coords.d)], h)
+        return (self._scaled(left, amplitude, rank=3) @ right).reshape(h, -1)
 
     def _sines_of_axes(self, angles: list[Value], h: int) -> tuple[Value, Value]:
         """By the addition theorem: (h, m, 2) of all axes but the last and (h, 2, last), whose products are the sines of the sums."""
@@ -249,6 +366,11 @@ class Angles:
         small = times(frequency - coarse, near) + times(frequency, x - near)
         total = large + small if phase is None else large + small + phase.astype(np.float32)
         return turns(total, 1.0) * (2 * math.pi)
+
+
+def _others(d: int) -> list[list[int]]:
+    """For every axis the other ones."""
+    return [[i for i in range(d) if i != k] for k in range(d)]
 
 
 def _unit(largest: float, bits: int) -> float:

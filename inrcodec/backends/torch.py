@@ -15,11 +15,12 @@ from inrcodec.backends.threads import Team, team
 from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
 from inrcodec.backends.torch_layers import reduced, row_groups
 from inrcodec.backends.torch_prepared import Prepared, tensor_points
-from inrcodec.coordinates import Lattice
+from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level
-from inrcodec.ops import Activation, Constant, Coordinates
+from inrcodec.networks.waves import activate
+from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 Tensor = torch.Tensor
 MAX_THREADS = 8  # side by side; more wait for each other, since what is between two operations runs under Python's lock
@@ -84,9 +85,9 @@ class TorchOps:
         return cast(Tensor, self.layers.grid_at_points(x, tables, levels))
 
     def linear(self, x: Tensor, w: Tensor, b: Tensor, *, activation: Activation = "none") -> Tensor:
-        if not _followed(x, w, b):
+        if x.dtype == w.dtype and not _followed(x, w, b):
             return cast(Tensor, self.layers.linear(x, w, b, activation))
-        y = w @ x + b.unsqueeze(1)
+        y = (w.to(x.dtype) @ x).to(w.dtype) + b.unsqueeze(1)
         return torch.relu(y) if activation == "relu" else torch.sigmoid(y) if activation == "sigmoid" else y
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
@@ -94,6 +95,47 @@ class TorchOps:
 
     def join(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.cat([x, y])
+
+    def coordinates(self, coords: Coordinates) -> Tensor:
+        return tensor_points(coords, self.device).T.float()
+
+    def fourier(self, coords: Coordinates, w: Tensor, *, weight_scale: float) -> Tensor:
+        frequency = torch.as_tensor(w, device=self.device).double() * weight_scale
+        angle = reduced(frequency @ tensor_points(coords, self.device).T)
+        return torch.cat([torch.sin(angle), torch.cos(angle)])
+
+    def activated(
+        self,
+        x: Tensor | Coordinates,
+        w: Tensor,
+        b: Tensor,
+        *,
+        wave: Wave,
+        constants: tuple[float, ...] = (),
+        tensors: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        values = tensor_points(x, self.device).T if isinstance(x, Points | Lattice) else x
+        if _followed(values, w, b, *tensors):
+            # In training speed counts for more; the first layer's argument is formed in float64 even then.
+            z = (w.to(values.dtype) @ values).to(w.dtype) + b.unsqueeze(1)
+            return cast(Tensor, activate(torch, z, wave, constants, tensors, 0))
+        z = w.double() @ values.double() + b.double().unsqueeze(1)
+        return cast(Tensor, activate(torch, z, wave, constants, [t.double() for t in tensors], 0))
+
+    def complex_matrix(self, w: Tensor) -> Tensor:
+        real, imaginary = w.chunk(2)
+        return torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)])
+
+    def radial(self, coords: Coordinates, centres: Tensor, scales: Tensor) -> Tensor:
+        x = tensor_points(coords, self.device).T
+        apart = scales.double().unsqueeze(2) * (x.unsqueeze(0) - centres.double().unsqueeze(2))
+        return (1 / (1 + (apart**2).sum(1))).to(centres.dtype)
+
+    def ramps(self, t: Tensor, count: int) -> Tensor:
+        return (count * t - torch.arange(count, dtype=t.dtype, device=t.device).unsqueeze(1)).clamp(0, 1)
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        return x * y
 
 
 def _followed(*tensors: Tensor | None) -> bool:

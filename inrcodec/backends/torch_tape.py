@@ -12,9 +12,9 @@ import torch
 from inrcodec.backends.torch import TorchOps, stretched
 from inrcodec.backends.torch_grid import grid_on_lattice, grid_on_lattice_backward
 from inrcodec.backends.torch_prepared import tensor_points
-from inrcodec.coordinates import Points
+from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.hashgrid import Level
-from inrcodec.ops import Activation, Constant, Coordinates
+from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 Tensor = torch.Tensor
 
@@ -129,6 +129,54 @@ class Tape:
                     self._add(part, share)
 
         return self._keep(torch.cat([x, y]), back)
+
+    def coordinates(self, coords: Coordinates) -> Tensor:
+        return self._ops.coordinates(coords)
+
+    def fourier(self, coords: Coordinates, w: Tensor, *, weight_scale: float) -> Tensor:
+        return self._ops.fourier(coords, w, weight_scale=weight_scale)
+
+    def activated(
+        self,
+        x: Tensor | Coordinates,
+        w: Tensor,
+        b: Tensor,
+        *,
+        wave: Wave,
+        constants: tuple[float, ...] = (),
+        tensors: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        ops = self._ops
+        if isinstance(x, Points | Lattice):
+            return self._by_autograd(lambda w, b, *t: ops.activated(x, w, b, wave=wave, constants=constants, tensors=t), w, b, *tensors)
+        return self._by_autograd(lambda x, w, b, *t: ops.activated(x, w, b, wave=wave, constants=constants, tensors=t), x, w, b, *tensors)
+
+    def complex_matrix(self, w: Tensor) -> Tensor:
+        return self._by_autograd(self._ops.complex_matrix, w)
+
+    def radial(self, coords: Coordinates, centres: Tensor, scales: Tensor) -> Tensor:
+        return self._by_autograd(lambda c, s: self._ops.radial(coords, c, s), centres, scales)
+
+    def ramps(self, t: Tensor, count: int) -> Tensor:
+        return self._by_autograd(lambda t: self._ops.ramps(t, count), t)
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._by_autograd(self._ops.product, x, y)
+
+    def _by_autograd(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """An operation without a way back of its own."""
+        wanted = [id(x) in self._grads or x.grad is not None for x in inputs]
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_(want) for x, want in zip(inputs, wanted, strict=True)]
+            out = function(*leaves)
+
+        def back(grad: Tensor) -> None:
+            followed = [(x, leaf) for x, leaf in zip(inputs, leaves, strict=True) if leaf.requires_grad]
+            found = torch.autograd.grad(out, [leaf for _, leaf in followed], grad)
+            for (x, _), share in zip(followed, found, strict=True):
+                self._add(x, share)
+
+        return self._keep(out.detach(), back)
 
     def _keep(self, out: Tensor, back: Callable[[Tensor], None]) -> Tensor:
         # Held until `backward`, so that no other tensor can take its identity.

@@ -20,6 +20,7 @@ VERBS = {
     "verify": "check an .inr file, and against its source",
     "export-onnx": "write the function of an .inr file as an ONNX model",
     "convert": "write an .inr file anew, with other metadata",
+    "solve": "solve a differential equation and write the solution as an .inr file",
     "bench": "measure rate-distortion curves beside other codecs",
     "doctor": "say what this installation can do",
 }

@@ -20,7 +20,9 @@ NO_PROGRESS = click.option("--no-progress", is_flag=True, help="No progress on s
 QUIET = click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 BACKEND = click.option("--backend", "--engine", "backend", default="auto", show_default=True, help="Engine: auto, torch, onnx or numpy.")
 EFFORT = click.option("-e", "--effort", type=int, default=5, show_default=True, help="1 (fast) .. 9 (best): how long to fit.")
-ARCH = click.option("--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1.")
+ARCH = click.option(
+    "--arch", help="Network: sasnet.2 (default of images), sasnet.1 (of the rest), msa.1, siren.1, or one for comparison: finer.1 ..."
+)
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable."
 )

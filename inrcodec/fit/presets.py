@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.errors import UsageError
+from inrcodec.fit.comparison_presets import axis_comparison, comparison_config, msa_top, trainable
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.sound import HOP, LAM_OVER_VARIANCE, Spectrum, axis_config, windows_along
 from inrcodec.fit.spectrum import USUAL_BYTES
@@ -15,6 +16,7 @@ from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import Level, geometric_levels
 from inrcodec.networks.msa import MsaConfig
 from inrcodec.networks.sasnet import SasnetConfig, half_lattice
+from inrcodec.networks.sasnet_ablation import SasnetAblationConfig
 from inrcodec.networks.siren import SirenConfig
 from inrcodec.networks.stacked import stacked
 from inrcodec.windows import Windows
@@ -196,7 +198,9 @@ def _schedule(request: Request, samples: int) -> Schedule:
             between=0.5 if small else 0.0,
         )
     else:
-        schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2)
+        # Networks with rectifiers are slow in the beginning.
+        sines = request.arch in ("siren.1", "msa.1")
+        schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2, constant_is_divergence=sines)
     changed: Schedule = override(schedule, request.settings)
     return changed
 
@@ -216,17 +220,48 @@ def _config(request: Request, samples: int) -> Any:
     width = _width(request.arch, samples)
     if _along(request):
         bandwidth = 1.0 if request.spectrum is None else request.spectrum.bandwidth
+        if request.arch not in ("siren.1", "msa.1", *SASNETS):
+            return override(axis_comparison(request.arch, samples, c), request.settings)
         return override(axis_config(request.arch, samples, c, bandwidth), request.settings)
     if request.arch == "siren.1":
         return override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
     if request.arch == "msa.1":
-        s_max = math.log10(max(10.0, math.pi / 2 * max(request.shape)))
-        return override(MsaConfig(d, c, 2 * width, 3, 0.0, round(s_max, 3)), request.settings)
+        return override(MsaConfig(d, c, 2 * width, 3, 0.0, msa_top(request.shape)), request.settings)
+    if request.arch not in SASNETS:
+        return compared(request, trainable("siren.1", SirenConfig(d, c, 2 * width, 3, 30.0, 30.0)))
     if request.preset == "paper":
         config = paper_config(d, c)
     else:
         config = _sasnet_config(request, samples, width)
     return override(config, request.settings)
+
+
+def compared(request: Request, parameters: int) -> Any:
+    """A network for comparison, of as many parameters; with settings of the grid, its levels are those."""
+    layers = setting(request, "hidden_layers", 3)
+    config = comparison_config(request.arch, shape=request.shape, channels=request.channels, parameters=parameters, layers=layers)
+    if hasattr(config, "levels") and any(name in request.settings for name in GRID_SETTINGS):
+        usual = [level.resolution for level in config.levels]
+        coarsest, finest = (setting(request, name, side) for name, side in (("coarsest", usual[0]), ("finest", usual[-1])))
+        count, entries = setting(request, "levels", len(usual)), setting(request, "max_entries", max(lv.entries for lv in config.levels))
+        check_grid_settings(coarsest, finest, count, entries)
+        levels = geometric_levels(d=config.in_features, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
+        config = replace(config, levels=levels)
+    if "masked" in request.settings and isinstance(config, SasnetAblationConfig):
+        # A digit per layer; zeros in front may have been lost on the way.
+        digits = str(request.settings["masked"]).zfill(len(config.masked))
+        try:
+            config = replace(config, masked=tuple(int(digit) for digit in digits))
+        except ValueError as error:
+            raise UsageError(f"--set masked: {error}") from error
+    return override(config, request.settings)
+
+
+def check_grid_settings(coarsest: int, finest: int, count: int, entries: int) -> None:
+    if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
+        raise UsageError(
+            f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
+        )
 
 
 def _small_picture(request: Request) -> bool:
@@ -263,10 +298,7 @@ def _sasnet_config(request: Request, samples: int, width: int) -> SasnetConfig:
     coarsest = setting(request, "coarsest", min(8, finest))
     count = setting(request, "levels", max(1, 1 + round(math.log2(max(1, finest / max(1, coarsest))))))
     entries = setting(request, "max_entries", max(4096, samples + samples // 2))
-    if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
-        raise UsageError(
-            f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
-        )
+    check_grid_settings(coarsest, finest, count, entries)
     small = _small_picture(request)
     taps = setting(request, "taps", 4 if small else 2)
     if taps not in (2, 4):

@@ -1,9 +1,10 @@
 """From a shape and the user's wishes to a plan. Nothing here is fixed by the format."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from inrcodec.errors import UsageError
+from inrcodec.fit.comparison_presets import trainable
 from inrcodec.fit.plan import Plan, Sampling, Schedule, Target
 from inrcodec.fit.points import FINER_CYCLE
 from inrcodec.fit.presets import (
@@ -11,9 +12,11 @@ from inrcodec.fit.presets import (
     EFFORT_STEPS,
     SASNETS,
     Request,
+    check_grid_settings,
     check_names,
     check_request,
     chosen_lam,
+    compared,
     masked_sines,
     override,
     setting,
@@ -28,6 +31,7 @@ BATCH, POOL = 1 << 14, 1 << 20
 FINER_BATCH = 10_000
 PAPER_STEPS = 200_000
 SOFTNESS = 0.003
+SHAPE_DETAIL = 64  # samples per axis that a shape is worth to a network for comparison
 RATE_SAMPLES = 1 << 20  # a file's rate is spread over this many, however many points are drawn
 LAM = {"default": 1e-7, "finer": 2.5e-8}  # weight of the rate at the default quality; the losses differ in what they count
 
@@ -87,16 +91,15 @@ def _config(request: Request, width: float) -> Any:
         return override(SirenConfig(3, 1, 128, 3, 30.0, 30.0), request.settings)
     if request.arch == "msa.1":
         return override(MsaConfig(3, 1, 128, 3, 0.0, 1.8), request.settings)
+    if request.arch not in SASNETS:
+        return compared(replace(request, shape=(SHAPE_DETAIL,) * 3), trainable("siren.1", SirenConfig(3, 1, 128, 3, 30.0, 30.0)))
     if request.preset == "paper":
         return override(paper_shape_config(width), request.settings)
     # The grid is defined on [-1, 1]: on narrower axes it has as many vertices as it covers.
     finest = setting(request, "finest", round(128 * 2 / width))
     coarsest = setting(request, "coarsest", min(8, finest))
     count, entries = setting(request, "levels", 8), setting(request, "max_entries", 1 << 14)
-    if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
-        raise UsageError(
-            f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
-        )
+    check_grid_settings(coarsest, finest, count, entries)
     levels = geometric_levels(d=3, levels=count, coarsest=coarsest, finest=finest, max_entries=entries)
     config = masked_sines(request, levels, width=64, frequencies=64, band=16, low=4, mask_features=32, grid_features=2, period=1.05 * width)
     return override(config, request.settings)

@@ -25,9 +25,11 @@ from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule, Target
+from inrcodec.fit.progress import advance, is_due
 from inrcodec.fit.quantized import FlatLayout, Rate, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.fit.steering import rounded_turn, steer, wanted_distortion
+from inrcodec.networks.sape import PROGRESS
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -150,6 +152,8 @@ def _run(
             torch.addcmul(state.values, residual, step_size[layout.group], out=working)
         aside = data.between(state.step) if lies_between(state.step, schedule.between) else None
         batch = aside or data.batch(_next_phase(state, data), state.step)
+        if state.log_step is None and is_due(plan, state.step):
+            advance(lanes[0], layout.views(state.values)[PROGRESS], plan, batch)
         distortion = batch_gradients(
             lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=schedule.mask_sparsity
         )
@@ -192,8 +196,13 @@ def lies_between(step: int, part: float) -> bool:
 
 def learning_rate_factor(state: State, warmup: int, final: float, fraction: float) -> float:
     """Linear warm-up, then a cosine down to `final`."""
-    cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    cosine = learning_rate_factor_of(fraction, final)
     return state.rate_factor * cosine * min(1.0, (state.step + 1) / warmup)
+
+
+def learning_rate_factor_of(fraction: float, final: float) -> float:
+    """A cosine from 1 down to `final`."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
 def _next_phase(state: State, data: Data) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Network:
 
     params   cfg -> the tensors, in the order of the bitstream
     init     (cfg, rng) -> initial float32 values by name
-    modulate (ops, cfg, p, coords) -> per-sample modulation (n, k), or None; its first cfg.masks columns are masks
+    modulate (ops, cfg, p, coords) -> per-sample modulation (n, k), or None; its first cfg.masks columns, if it has masks, are masks
     trunk    (ops, cfg, p, coords, modulation) -> (n, c)
     macs     cfg -> multiply-accumulates per sample, for the decoder's work limit
 

@@ -5,7 +5,6 @@
 The frequencies w are formed in float64 and rounded to float32; a file stores (s_min, s_max).
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 
 from inrcodec.networks.base import Array, Network, Param, Params
 from inrcodec.networks.checks import check_counts
-from inrcodec.networks.initial import bias_uniform
-from inrcodec.networks.siren import mlp_params
+from inrcodec.networks.mlp import linear_init, matrix_macs, mlp_params, without_modulation
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class MsaConfig:
             raise ValueError(f"s_min, s_max: expected -6 <= s_min <= s_max <= 6, got {self.s_min}, {self.s_max}")
 
 
-def frequencies(cfg: MsaConfig) -> NDArray[np.float64]:
-    """w (h,), float32 values held in float64."""
+def frequencies(cfg: Any) -> NDArray[np.float64]:
+    """w (h,), float32 values held in float64, of a configuration with hidden_features, s_min and s_max."""
     exponents = np.linspace(cfg.s_min, cfg.s_max, cfg.hidden_features)
     return np.power(10.0, exponents).astype(np.float32).astype(np.float64)
 
@@ -48,15 +46,7 @@ def params(cfg: MsaConfig) -> tuple[Param, ...]:
 
 def init(cfg: MsaConfig, rng: np.random.Generator) -> dict[str, Array]:
     """PyTorch's default for linear layers: MSA needs no other (section "Advantages", 3)."""
-    p: dict[str, Array] = {}
-    for param in params(cfg):
-        fan_in = param.shape[1] if param.role == "matrix" else p[param.name.replace("bias", "weight")].shape[1]
-        p[param.name] = bias_uniform(param.shape, fan_in, rng)
-    return p
-
-
-def modulate(ops: Any, cfg: MsaConfig, p: Params, coords: Any) -> None:
-    return None
+    return linear_init(params(cfg), rng)
 
 
 def trunk(ops: Any, cfg: MsaConfig, p: Params, coords: Any, modulation: None) -> Any:
@@ -68,7 +58,7 @@ def trunk(ops: Any, cfg: MsaConfig, p: Params, coords: Any, modulation: None) ->
 
 
 def macs(cfg: MsaConfig) -> int:
-    return sum(math.prod(param.shape) for param in params(cfg) if param.role == "matrix")
+    return matrix_macs(params(cfg))
 
 
-MSA = Network("msa.1", MsaConfig, params, init, modulate, trunk, macs)
+MSA = Network("msa.1", MsaConfig, params, init, without_modulation, trunk, macs)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import CorruptFile
 from inrcodec.networks.base import Array, Network, Param, Params
-from inrcodec.networks.checks import check_counts, check_finite
+from inrcodec.networks.checks import check_counts, check_finite, check_grid
 from inrcodec.networks.hashgrid import Level
 from inrcodec.networks.initial import bias_uniform, sine_uniform
 
@@ -52,12 +52,9 @@ class SasnetConfig:
         check_counts(self, "groups", 1, self.hidden_features)
         check_counts(self, "grid_features", 1, 64)
         check_finite(self, "omega_0", "period")
-        if len(self.stretch) != self.in_features or not all(0 < s <= 1 for s in self.stretch):
-            raise ValueError(f"stretch: expected {self.in_features} numbers above 0 and at most 1, got {self.stretch}")
+        check_grid(self)
         if self.hidden_features % self.groups:
             raise ValueError(f"groups: expected a divisor of hidden_features {self.hidden_features}, got {self.groups}")
-        if not 1 <= len(self.levels) <= 64:
-            raise ValueError(f"levels: expected 1..64, got {len(self.levels)}")
 
     @property
     def masks(self) -> int:
@@ -69,47 +66,66 @@ class SasnetConfig:
 
 
 def params(cfg: SasnetConfig) -> tuple[Param, ...]:
-    h, k = cfg.hidden_features, cfg.features
-    result = [
+    return (
         Param("frequency", (cfg.frequencies, cfg.in_features), "frequency", trainable=False),
         Param("phase", (cfg.frequencies,), "vector"),
-    ]
-    result += [Param(f"grid.{i}", (level.entries, cfg.grid_features), "table", axis=1) for i, level in enumerate(cfg.levels)]
-    result += [
-        Param("mask.0.weight", (cfg.mask_features, k), "matrix", axis=1),
+        *mask_params(cfg),
+        *trunk_params(cfg),
+    )
+
+
+def mask_params(cfg: Any) -> tuple[Param, ...]:
+    """Tables and decoder of the masks."""
+    tables = (Param(f"grid.{i}", (level.entries, cfg.grid_features), "table", axis=1) for i, level in enumerate(cfg.levels))
+    return (
+        *tables,
+        Param("mask.0.weight", (cfg.mask_features, cfg.features), "matrix", axis=1),
         Param("mask.0.bias", (cfg.mask_features,), "vector"),
         Param("mask.1.weight", (cfg.masks, cfg.mask_features), "matrix", axis=0),
         Param("mask.1.bias", (cfg.masks,), "vector"),
-    ]
-    width = cfg.frequencies
+    )
+
+
+def trunk_params(cfg: Any) -> tuple[Param, ...]:
+    """The layers behind the embedding."""
+    h, width, result = cfg.hidden_features, cfg.frequencies, list[Param]()
     for i in range(cfg.hidden_layers):
         result += [Param(f"hidden.{i}.weight", (h, width), "matrix", axis=0), Param(f"hidden.{i}.bias", (h,), "vector")]
         width = h
-    result += [Param("out.weight", (cfg.out_features, width), "matrix", axis=0), Param("out.bias", (cfg.out_features,), "vector")]
-    return tuple(result)
+    return (*result, Param("out.weight", (cfg.out_features, width), "matrix", axis=0), Param("out.bias", (cfg.out_features,), "vector"))
 
 
 def init(cfg: SasnetConfig, rng: np.random.Generator) -> dict[str, Array]:
     """SIREN's initialisation for the trunk, N(0, 0.01) for the tables; masks start around 0.5 (supplement section 3.2)."""
     p: dict[str, Array] = {"frequency": draw_frequencies(cfg, rng).astype(np.float32)}
     p["phase"] = rng.uniform(-math.pi, math.pi, cfg.frequencies).astype(np.float32)
-    for param in params(cfg)[2:]:
-        fan_in = param.shape[-1]
+    return p | draw_mask_tensors(cfg, rng) | draw_trunk(cfg, rng)
+
+
+def draw_mask_tensors(cfg: Any, rng: np.random.Generator) -> dict[str, Array]:
+    p: dict[str, Array] = {}
+    for param in mask_params(cfg):
         if param.role == "table":
             p[param.name] = (rng.standard_normal(param.shape, dtype=np.float32) * np.float32(0.01)).astype(np.float32)
-        elif param.name.startswith("mask."):
-            p[param.name] = bias_uniform(param.shape, fan_in, rng) if param.role == "matrix" else np.zeros(param.shape, np.float32)
-        elif param.role == "matrix":
+        else:
+            matrix = param.role == "matrix"
+            p[param.name] = bias_uniform(param.shape, param.shape[-1], rng) if matrix else np.zeros(param.shape, np.float32)
+    return p
+
+
+def draw_trunk(cfg: Any, rng: np.random.Generator) -> dict[str, Array]:
+    p: dict[str, Array] = {}
+    for param in trunk_params(cfg):
+        if param.role == "matrix":
             p[param.name] = sine_uniform(param.shape, cfg.omega_0, rng)
         elif param.name == "out.bias":
             p[param.name] = np.zeros(param.shape, np.float32)
         else:
-            weight = p[param.name.replace("bias", "weight")]
-            p[param.name] = bias_uniform(param.shape, weight.shape[1], rng)
+            p[param.name] = bias_uniform(param.shape, p[param.name.replace("bias", "weight")].shape[1], rng)
     return p
 
 
-def draw_frequencies(cfg: SasnetConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_frequencies(cfg: Any, rng: np.random.Generator) -> NDArray[np.int64]:
     """Half of the integers K (n0, d) from the low box, the rest from a regular grid outside it (supplement section 3.1).
 
     One of each pair +-k, none twice, sorted by (max|k|, lexicographic) so that every mask group is contiguous.

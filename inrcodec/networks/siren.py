@@ -3,7 +3,6 @@
 h = sin(first_omega_0 (W0 x + b0));  h = sin(omega_0 (W h + b)) hidden_layers times;  y = W_out h + b_out
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from inrcodec.networks.base import Array, Network, Param, Params
 from inrcodec.networks.checks import check_counts, check_finite
 from inrcodec.networks.initial import bias_uniform, sine_uniform
+from inrcodec.networks.mlp import matrix_macs, mlp_params, without_modulation
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,6 @@ class SirenConfig:
         check_finite(self, "first_omega_0", "omega_0")
 
 
-def mlp_params(in_features: int, hidden_features: int, hidden_layers: int, out_features: int) -> tuple[Param, ...]:
-    """The tensors of an MLP: first, hidden.i, out, each a weight and a bias."""
-    h = hidden_features
-    result = [Param("first.weight", (h, in_features), "matrix", axis=0), Param("first.bias", (h,), "vector")]
-    for i in range(hidden_layers):
-        result += [Param(f"hidden.{i}.weight", (h, h), "matrix", axis=0), Param(f"hidden.{i}.bias", (h,), "vector")]
-    return (*result, Param("out.weight", (out_features, h), "matrix", axis=0), Param("out.bias", (out_features,), "vector"))
-
-
 def params(cfg: SirenConfig) -> tuple[Param, ...]:
     return mlp_params(cfg.in_features, cfg.hidden_features, cfg.hidden_layers, cfg.out_features)
 
@@ -57,10 +48,6 @@ def init(cfg: SirenConfig, rng: np.random.Generator) -> dict[str, Array]:
     return p
 
 
-def modulate(ops: Any, cfg: SirenConfig, p: Params, coords: Any) -> None:
-    return None
-
-
 def trunk(ops: Any, cfg: SirenConfig, p: Params, coords: Any, modulation: None) -> Any:
     omega = cfg.first_omega_0
     h = ops.sine_embedding(
@@ -72,7 +59,7 @@ def trunk(ops: Any, cfg: SirenConfig, p: Params, coords: Any, modulation: None) 
 
 
 def macs(cfg: SirenConfig) -> int:
-    return sum(math.prod(param.shape) for param in params(cfg) if param.role == "matrix")
+    return matrix_macs(params(cfg))
 
 
-SIREN = Network("siren.1", SirenConfig, params, init, modulate, trunk, macs)
+SIREN = Network("siren.1", SirenConfig, params, init, without_modulation, trunk, macs)

@@ -1,0 +1,1 @@
+"""The tables and figures of the two papers, measured here: one command for each (see __main__.py)."""

@@ -1,0 +1,287 @@
+"""Tables of images, volumes and video: SASNet tables 1, 2, 4, supplement 2 to 5, figure 6, its omega_0; MSA table 1, figure 3."""
+
+import time
+import tracemalloc
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.fit.comparison_presets import COMPARED, ablated, comparison_config, trainable
+from inrcodec.metrics import psnr, ssim
+from inrcodec.networks import NETWORKS
+from inrcodec.paper_metrics import image_figures
+from tools.papers import signals
+from tools.papers.table import Report, collected
+from tools.papers.training import Recipe, Run, fit
+
+Numbers = dict[tuple[str, str], float]
+NAMES = {
+    "siren.1": "SIREN",
+    "ffn.1": "FFN",
+    "sape.1": "SAPE",
+    "wire.1": "WIRE",
+    "finer.1": "FINER",
+    "rbf.1": "NeuRBF",
+    "sasnet.1": "SASNet",
+    "pemlp.1": "PEMLP",
+    "gauss.1": "Gauss",
+    "msa.1": "MSA",
+    "staf.1": "STAF",
+    "ngp.1": "InstantNGP",
+    "msa-masked.1": "MSA with masks",
+}
+RATES = {"wire.1": 5e-4, "ffn.1": 1e-3, "sape.1": 1e-3, "ngp.1": 1e-3, "rbf.1": 1e-3}  # of Adam; the others as SASNet's supplement
+PAPER_RATE = 1e-4
+IMAGE_METRICS = ("PSNR", "SSIM", "PSNR_edge", "noisiness")
+SASNET_1 = {
+    "SIREN": (34.64, 0.959, 31.37, 2.525),
+    "FFN": (31.92, 0.910, 30.20, 9.873),
+    "SAPE": (32.57, 0.932, 30.31, 3.128),
+    "WIRE": (28.76, 0.831, 25.73, 10.324),
+    "FINER": (37.52, 0.967, 34.02, 4.617),
+    "NeuRBF": (36.33, 0.959, 33.92, 6.975),
+    "SASNet": (39.82, 0.979, 36.81, 2.105),
+}
+SUPPLEMENT_3 = {
+    "SIREN": (36.60, 0.951, 33.28, 4.079),
+    "FFN": (33.00, 0.868, 29.87, 10.353),
+    "SAPE": (33.37, 0.872, 31.65, 5.373),
+    "WIRE": (29.34, 0.804, 25.23, 15.375),
+    "FINER": (37.72, 0.973, 34.67, 5.174),
+    "NeuRBF": (37.51, 0.971, 34.78, 6.258),
+    "SASNet": (40.43, 0.986, 38.12, 3.993),
+}
+SUPPLEMENT_4 = {"SIREN": (47.07, 0.98, 42.94, 3.482), "FINER": (48.49, 0.99, 45.56, 3.488), "SASNet": (50.21, 0.99, 49.58, 3.681)}
+SUPPLEMENT_5 = {"SIREN": (37.58, 0.95, 34.20, 4.178), "FINER": (38.16, 0.95, 35.09, 4.975), "SASNet": (39.69, 0.95, 37.64, 4.278)}
+SASNET_2 = {
+    "PEMLP": (40.42, 0.9434),
+    "Gauss": (47.11, 0.9920),
+    "SIREN": (47.67, 0.9948),
+    "FINER": (49.77, 0.9959),
+    "WIRE": (53.06, 0.9963),
+    "SASNet": (55.92, 0.9973),
+}
+SASNET_4 = {  # frozen frequencies, masks of h1, h2, h3: PSNR, SSIM
+    (0, 0, 0, 0): (36.00, 0.921),
+    (1, 0, 0, 0): (39.98, 0.953),
+    (1, 1, 0, 0): (41.30, 0.958),
+    (1, 1, 1, 0): (41.44, 0.959),
+    (1, 1, 0, 1): (41.75, 0.963),
+    (1, 0, 1, 0): (41.08, 0.962),
+    (1, 0, 0, 1): (40.56, 0.960),
+    (0, 1, 1, 1): (37.10, 0.932),
+    (1, 1, 1, 1): (42.03, 0.966),
+}
+MSA_1 = {"MSA": (42.74, 0.980), "SIREN": (40.19, 0.967), "WIRE": (41.87, 0.976), "FINER": (38.92, 0.965), "STAF": (39.86, 0.967)}
+OMEGAS = (10.0, 30.0, 60.0, 90.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What a budget is worth: parameters of a network, steps, learning rates times this."""
+
+    parameters: int
+    steps: int
+    faster: float
+
+    def recipe(self, arch: str) -> Recipe:
+        rate = RATES.get(arch, PAPER_RATE) * self.faster
+        return Recipe(steps=self.steps, learning_rate=min(rate, 5e-3), table_learning_rate=5e-4 * self.faster)
+
+
+SCALES = {
+    "smoke": Scale(parameters=1500, steps=12, faster=20.0),
+    "cpu": Scale(parameters=20_000, steps=600, faster=20.0),
+    "paper": Scale(parameters=128_865, steps=5000, faster=1.0),
+}
+SHORTER = {
+    "smoke": "A generated signal of 24 pixels a side (12 voxels), 12 steps, about 1,500 parameters: it shows that the command works.",
+    "cpu": "One small signal (128 x 128 photograph; generated volume, video), 600 steps at 20 times the rate, about 20,000 parameters.",
+    "paper": "Full batch, Adam, 5,000 steps, about 128,865 parameters each; measures' unpublished constants are ours.",
+}
+
+
+def sized(arch: str, shape: tuple[int, ...], channels: int, scale: Scale, *, omega: float = 30.0) -> Any:
+    return comparison_config(arch, shape=shape, channels=channels, parameters=scale.parameters, layers=2, omega=omega)
+
+
+def fitted(arch: str, values: NDArray[np.float32], budget: str, seed: int, device: torch.device, *, omega: float = 30.0) -> Run:
+    scale = SCALES[budget]
+    config = sized(arch, values.shape[:-1], values.shape[-1], scale, omega=omega)
+    return fit(NETWORKS[arch], config, values, scale.recipe(arch), seed=seed, device=device)
+
+
+def figures(run: Run, image: NDArray[np.float32]) -> tuple[float, ...]:
+    shape = image.shape[:2]
+    found = np.clip(run.on(shape), 0, 1)
+    return tuple(asdict(image_figures(image, found, run.slopes(shape))).values())
+
+
+def image_table(title: str, folder: str, published: dict[str, tuple[float, ...]]) -> Any:
+    """The command of a table of image fits."""
+
+    def command(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+        archs = [arch for arch, name in NAMES.items() if name in published]
+        runs = []
+        for seed in seeds:
+            found: Numbers = {}
+            for arch in archs:
+                each = [figures(fitted(arch, image, budget, seed, device, omega=43.0), image) for image in signals.images(budget, folder)]
+                found |= {(NAMES[arch], m): float(v) for m, v in zip(IMAGE_METRICS, np.mean(each, axis=0), strict=True)}
+            runs.append(found)
+        paper = {(name, m): v for name, values in published.items() for m, v in zip(IMAGE_METRICS, values, strict=False)}
+        return Report(title=title, budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+
+    return command
+
+
+def volume_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    archs, runs = [arch for arch, name in NAMES.items() if name in SASNET_2], []
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in archs:
+            each = []
+            for volume in signals.volumes(budget):
+                values = np.clip(fitted(arch, volume, budget, seed, device).on(volume.shape[:3]), 0, 1)
+                each.append((psnr(volume, values), ssim(volume, values, axes=3)))
+            found |= {(NAMES[arch], m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
+        runs.append(found)
+    paper = {(name, m): v for name, values in SASNET_2.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
+    return Report(title="SASNet, table 2: volumes", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+
+
+def video_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    archs, runs, video = [arch for arch, name in NAMES.items() if name in MSA_1], [], signals.clip(budget)
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in archs:
+            run = fitted(arch, video, budget, seed, device)
+            values = np.clip(run.on(video.shape[:3]), 0, 1)
+            each = [(psnr(a, b), ssim(a, b)) for a, b in zip(video, values, strict=True)]
+            found |= {(NAMES[arch], m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
+            found[NAMES[arch], "minutes"] = run.seconds / 60
+        runs.append(found)
+    paper = {(name, m): v for name, values in MSA_1.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
+    return Report(title="MSA, table 1: video", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+
+
+def ablation_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    scale, runs = SCALES[budget], []
+    for seed in seeds:
+        found: Numbers = {}
+        for row in SASNET_4:
+            each = []
+            for image in signals.images(budget, "div2k"):
+                arch, config = ablation_row(row, image.shape[:2], image.shape[2], scale)
+                run = fit(NETWORKS[arch], config, image, scale.recipe(arch), seed=seed, device=device)
+                values = np.clip(run.on(image.shape[:2]), 0, 1)
+                each.append((psnr(image, values), ssim(image, values)))
+            found |= {(row_name(row), m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
+        runs.append(found)
+    paper = {(row_name(row), m): v for row, values in SASNET_4.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
+    return Report(title="SASNet, table 4: ablation", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+
+
+def row_name(row: tuple[int, ...]) -> str:
+    parts = [name for name, on in zip(("FEmbed", "h1", "h2", "h3"), row, strict=True) if on]
+    return " + ".join(parts) or "SIREN"
+
+
+def ablation_row(row: tuple[int, ...], shape: tuple[int, ...], channels: int, scale: Scale) -> tuple[str, Any]:
+    """Network and configuration of a row: all have the layers of SASNet, without its masks where it has none."""
+    frozen, masked = row[0], row[1:]
+    if not any(masked):
+        arch = "sasnet-unmasked.1" if frozen else "siren.1"
+        return arch, sized(arch, shape, channels, scale, omega=43.0)
+    return "sasnet-ablation.1", ablated(sized("sasnet.1", shape, channels, scale, omega=43.0), frozen=frozen, masked=masked)
+
+
+def scalability_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    scale = SCALES[budget]
+    factors = (1, 2) if budget == "smoke" else (0.5, 1, 2, 4)
+    archs = ("siren.1", "finer.1", "sasnet.1") if budget != "paper" else tuple(a for a, n in NAMES.items() if n in SASNET_1)
+    runs = []
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in archs:
+            for factor in factors:
+                part = replace(scale, parameters=int(scale.parameters * factor))
+                each = []
+                for image in signals.images(budget, "kodak"):
+                    config = sized(arch, image.shape[:2], image.shape[2], part, omega=43.0)
+                    run = fit(NETWORKS[arch], config, image, part.recipe(arch), seed=seed, device=device)
+                    each.append(psnr(image, np.clip(run.on(image.shape[:2]), 0, 1)))
+                found[f"{NAMES[arch]}, {part.parameters} parameters", "PSNR"] = float(np.mean(each))
+        runs.append(found)
+    return Report(title="SASNet, figure 6: scalability", budget=budget, difference=SHORTER[budget], rows=collected(runs, {}))
+
+
+def omega_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    image, runs = signals.images(budget, "div2k")[0], []
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in ("siren.1", "sasnet.1"):
+            for omega in OMEGAS:
+                run = fitted(arch, image, budget, seed, device, omega=omega)
+                found[NAMES[arch], f"PSNR at omega_0 {omega:g}"] = psnr(image, np.clip(run.on(image.shape[:2]), 0, 1))
+        runs.append(found)
+    return Report(title="SASNet, supplement figure 3: omega_0", budget=budget, difference=SHORTER[budget], rows=collected(runs, {}))
+
+
+def cost_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    """Mean time of a step, and memory: of CUDA's allocator there, else of the largest that Python's tracer saw."""
+    image, runs = signals.images(budget, "div2k")[0], []
+    published = {("SIREN", "step, us"): 29_224.0, ("SASNet", "step, us"): 43_107.0, ("SIREN", "MiB"): 2075.5, ("SASNet", "MiB"): 3031.6}
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in ("siren.1", "sasnet.1"):
+            tracemalloc.start()
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            begin = time.perf_counter()
+            run = fitted(arch, image, budget, seed, device)
+            seconds = time.perf_counter() - begin
+            peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            found[NAMES[arch], "step, us"] = 1e6 * seconds / len(run.curve)
+            found[NAMES[arch], "MiB"] = peak / 2**20
+            found[NAMES[arch], "parameters"] = float(trainable(arch, run.config))
+        runs.append(found)
+    told = f"{SHORTER[budget]} MSIREN and INCODE are not there. The paper's numbers are of an RTX A6000."
+    return Report(title="SASNet, supplement table 2: cost", budget=budget, difference=told, rows=collected(runs, published))
+
+
+def curves_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    """Loss against steps and against wall time."""
+    image, runs, curves = signals.images(budget, "div2k")[0], [], []
+    for seed in seeds:
+        found: Numbers = {}
+        for arch in COMPARED if budget == "paper" else ("siren.1", "finer.1", "msa.1", "sasnet.1"):
+            run = fitted(arch, image, budget, seed, device)
+            every = max(1, len(run.curve) // 200)
+            curves.append({"method": arch, "seed": seed, "step_seconds_error": run.curve[::every]})
+            found[NAMES.get(arch, arch), "last error"] = run.curve[-1][2]
+            found[NAMES.get(arch, arch), "seconds"] = run.seconds
+        runs.append(found)
+    title = "SASNet, supplement figure 2: loss against steps and time"
+    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=collected(runs, {}), curves=curves)
+
+
+TABLES = {
+    "sasnet-table1": image_table("SASNet, table 1: DIV2K", "div2k", SASNET_1),
+    "sasnet-table2": volume_table,
+    "sasnet-table4": ablation_table,
+    "sasnet-supplement2": cost_table,
+    "sasnet-supplement3": image_table("SASNet, supplement table 3: Kodak", "kodak", SUPPLEMENT_3),
+    "sasnet-supplement4": image_table("SASNet, supplement table 4: CT", "ct", SUPPLEMENT_4),
+    "sasnet-supplement5": image_table("SASNet, supplement table 5: FFHQ", "ffhq", SUPPLEMENT_5),
+    "sasnet-figure6": scalability_figure,
+    "sasnet-omega": omega_figure,
+    "sasnet-curves": curves_figure,
+    "msa-table1": video_table,
+    "msa-figure3": image_table("MSA, figure 3: Kodak (no numbers in its text)", "kodak", dict.fromkeys(MSA_1, ())),
+}

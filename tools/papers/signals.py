@@ -1,0 +1,77 @@
+"""What is measured: generated signals for the smoke budget, a bundled photograph for cpu, the papers' data sets for paper."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.bench_common import DATA
+
+SMOKE, CPU = 24, 128  # pixels along a side
+PHOTOGRAPHS = {"div2k": "DIV2K", "kodak": "Kodak", "ct": "the TCIA CT slices", "ffhq": "FFHQ"}
+
+
+def images(budget: str, folder: str) -> list[NDArray[np.float32]]:
+    """Pictures (h, w, c) in [0, 1]. Raises SystemExit where the data of the paper are not there."""
+    if budget == "smoke":
+        return [pattern(SMOKE)]
+    if budget == "cpu":
+        return [photograph(CPU)]
+    from PIL import Image
+
+    paths = sorted((DATA / folder).glob("*.png"))
+    if not paths:
+        raise SystemExit(f"error: {DATA / folder}: expected the PNG files of {PHOTOGRAPHS[folder]} (DATA=folder)")
+    return [np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255 for path in paths]
+
+
+def pattern(size: int) -> NDArray[np.float32]:
+    """A smooth ground with an edge and a patch of fine waves."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    ground = 0.5 + 0.2 * np.sin(3 * x + 2 * y)
+    waves = 0.2 * np.sin(60 * x) * (x > 0.5) * (y > 0.5)
+    return np.stack([ground + waves + 0.15 * (x > y + 0.1 * k) for k in range(3)], axis=-1).clip(0, 1).astype(np.float32)
+
+
+def photograph(size: int) -> NDArray[np.float32]:
+    """scikit-image's astronaut, every fourth pixel after averaging."""
+    from skimage.data import astronaut
+
+    whole = astronaut().astype(np.float32) / 255
+    step = len(whole) // size
+    return np.asarray(whole.reshape(size, step, size, step, 3).mean(axis=(1, 3)), dtype=np.float32)
+
+
+def smoke(size: int) -> NDArray[np.float32]:
+    """A plume (n, n, n, 1): what the density of smoke looks like, a thin curl in an empty box."""
+    z, y, x = np.mgrid[0:size, 0:size, 0:size] / size - 0.5
+    centre = 0.15 * np.sin(9 * y), 0.15 * np.cos(7 * y)
+    r = (x - centre[0]) ** 2 + (z - centre[1]) ** 2
+    return (np.exp(-r / 0.01) * (0.6 + 0.4 * np.sin(40 * x + 30 * y) * np.sin(35 * z)))[..., None].clip(0, 1).astype(np.float32)
+
+
+def volumes(budget: str) -> list[NDArray[np.float32]]:
+    if budget != "paper":
+        return [smoke({"smoke": 12, "cpu": 48}[budget])]
+    paths = sorted((DATA / "scalarflow").glob("*.npy"))
+    if not paths:
+        raise SystemExit(f"error: {DATA / 'scalarflow'}: expected volumes of ScalarFlow as .npy (DATA=folder)")
+    return [_normal(np.load(path)) for path in paths]
+
+
+def _normal(volume: NDArray[np.floating]) -> NDArray[np.float32]:
+    low, high = float(volume.min()), float(volume.max())
+    return ((volume - low) / max(high - low, 1e-12)).astype(np.float32)[..., None]
+
+
+def clip(budget: str) -> NDArray[np.float32]:
+    """A video (t, h, w, 3)."""
+    if budget != "paper":
+        frames, size = {"smoke": (4, 12), "cpu": (12, 48)}[budget]
+        y, x = np.mgrid[0:size, 0:size] / size
+        moved = [0.5 + 0.3 * np.sin(20 * (x - 0.02 * t)) * np.cos(15 * y) + 0.2 * (x + 0.03 * t > y) for t in range(frames)]
+        return np.repeat(np.stack(moved)[..., None], 3, axis=3).clip(0, 1).astype(np.float32)
+    path: Path = DATA / "video" / "bunny.npy"
+    if not path.exists():
+        raise SystemExit(f"error: {path}: expected 100 frames of Big Buck Bunny (100, 180, 320, 3), 8 bits (DATA=folder)")
+    return np.load(path).astype(np.float32) / 255
