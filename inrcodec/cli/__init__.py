@@ -68,10 +68,6 @@ def main(arguments: list[str] | None = None) -> None:
         code = error.exit_code
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code, said)
-    except BrokenPipeError:
-        # The reader of our output went away: nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except (KeyboardInterrupt, click.exceptions.Abort):
         code = _fail("interrupted; no file was written", Interrupted.exit_code, said)
     except InrError as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import click
 
@@ -70,12 +70,21 @@ def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
         file.write(data)
 
 
+def leave_quietly() -> NoReturn:
+    """The reader of our output went away: nothing to say, and nobody to say it to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise click.exceptions.Exit(0)
+
+
 @contextmanager
 def open_output(name: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
     """A binary file to write that appears when it is complete, or stdout for "-"."""
     if name == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            leave_quietly()
         return
     with atomic_file(name, overwrite=overwrite) as file:
         yield file
