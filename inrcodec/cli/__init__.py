@@ -1,7 +1,6 @@
 """The command line: a table of verbs, loaded when called, and the exit codes of errors.py."""
 
 import importlib
-import os
 import sys
 import traceback
 
