@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.backends.base import Engine, Evaluate, compile_network
+from inrcodec.backends.base import Engine, Evaluate
 from inrcodec.backends.numpy import NumpyOps
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.networks.base import Array, Network
@@ -20,10 +20,10 @@ Params = Mapping[str, Array]
 def evaluator(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None) -> Evaluate:
     """The function coordinates -> outputs (n, c); where numbers of the file are too large for it, they are infinite or NaN."""
     if windows is None:
-        return _quiet(compile_network(engine, network, config, params))
+        return _quiet(engine.compile(network, config, params))
     shared = shared_names(network, config)
     # Made when a sample needs it: a file may have millions of windows.
-    each = lru_cache(maxsize=None)(lambda w: compile_network(engine, network, config, window_params(params, shared, w)))
+    each = lru_cache(maxsize=None)(lambda w: engine.compile(network, config, window_params(params, shared, w)))
     return _quiet(lambda coords: blended(windows, each, coords))
 
 
@@ -50,7 +50,7 @@ def slopes(engine: Engine, network: Network, config: Any, params: Params, window
 
     def of_window(w: int) -> tuple[Evaluate, Evaluate]:
         own = window_params(params, shared, w)
-        return compile_network(engine, network, config, own), lambda local: derive(network, config, own, local)
+        return engine.compile(network, config, own), lambda local: derive(network, config, own, local)
 
     return blended_slopes(windows, of_window, coords)
 

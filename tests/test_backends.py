@@ -11,7 +11,7 @@ import torch
 from inrcodec import backends, spec
 from inrcodec.backends import available, cpu_kernels, make_engine, torch_fused, torch_layers
 from inrcodec.backends import torch as torch_backend
-from inrcodec.backends.base import PIECE, compile_network, pieces
+from inrcodec.backends.base import PIECE, pieces
 from inrcodec.backends.gradient import input_gradient
 from inrcodec.backends.numpy import NumpyOps
 from inrcodec.backends.numpy_slopes import input_slopes
@@ -41,10 +41,10 @@ def test_the_tolerance_check_sees_a_perturbed_weight() -> None:
     network, config = small_networks()[0]
     params = lively_params(network, config)
     coords = lattice(SHAPES[2], [(-1, 1)] * 2)
-    evaluate = compile_network(make_engine("numpy"), network, config, params)
+    evaluate = make_engine("numpy").compile(network, config, params)
     expected = evaluate(coords)
     params["hidden.0.weight"] = params["hidden.0.weight"] + np.float32(3e-5)
-    changed = compile_network(make_engine("numpy"), network, config, params)(coords)
+    changed = make_engine("numpy").compile(network, config, params)(coords)
     with pytest.raises(AssertionError):
         assert_class_f32(changed, expected)
 
@@ -56,7 +56,7 @@ def test_points_and_lattice_agree_with_the_reference(case: tuple, engine: str) -
     params = lively_params(network, config)
     coords = lattice(SHAPES[config.in_features], [(-1, 1)] * config.in_features)
     reference = network.forward(NumpyOps(), config, params, coords.points())
-    evaluate = compile_network(make_engine(engine, device="cpu"), network, config, params)
+    evaluate = make_engine(engine, device="cpu").compile(network, config, params)
     assert_class_f32(evaluate(coords), reference)
     assert_class_f32(evaluate(coords.points()), reference)
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import inrcodec
 from inrcodec import bounded, codec, context, rans, residual, sampling, spec
 from inrcodec.backends import available, make_engine
-from inrcodec.backends.base import compile_network
 from inrcodec.backends.numpy import NumpyEngine
 from inrcodec.cli.decode import command as decode_command
 from inrcodec.cli.encode import command as encode_command
@@ -440,7 +439,7 @@ def test_missing_samples_have_no_residual(floating: bytes) -> None:
 @pytest.mark.parametrize("case", small_networks(), ids=name_of)
 def test_double_precision_does_not_depend_on_the_way(case: tuple[Any, Any]) -> None:
     network, config = case
-    evaluate = compile_network(NumpyEngine(double=True), network, config, lively_params(network, config))
+    evaluate = NumpyEngine(double=True).compile(network, config, lively_params(network, config))
     coords = lattice((19, 14, 11)[: config.in_features], [(-1.0, 1.0)] * config.in_features)
     on_lattice, at_points = evaluate(coords), evaluate(coords.points())
     assert on_lattice.dtype == np.float64

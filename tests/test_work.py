@@ -8,6 +8,7 @@ import pytest
 
 import inrcodec
 from inrcodec import context, entropy, lattice, residual, spec
+from inrcodec.backends.numpy import NumpyEngine
 from inrcodec.errors import CorruptFile, LimitExceeded
 from inrcodec.inspect import metrics_of
 from inrcodec.limits import Limits
@@ -150,11 +151,9 @@ def test_limits_reach_the_parameters() -> None:
 
 
 def test_only_the_windows_that_are_needed_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inrcodec import evaluation
-
     made = []
-    compiled = evaluation.compile_network
-    monkeypatch.setattr(evaluation, "compile_network", lambda *parts: (made.append(1), compiled(*parts))[1])
+    compiled = NumpyEngine.compile
+    monkeypatch.setattr(NumpyEngine, "compile", lambda *parts: (made.append(1), compiled(*parts))[1])
     inr = inrcodec.open(small_files.sound().bytes(), backend="numpy", device="cpu")
     inr.at([[-0.99]])
     assert len(made) == 1

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from inrcodec.backends import make_engine
-from inrcodec.backends.base import PIECE, Engine, Evaluate, compile_network
+from inrcodec.backends.base import PIECE, Engine, Evaluate
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import threads_of
 from inrcodec.bench.machine import versions
@@ -68,7 +68,7 @@ def measured(preset: str, arch: str, *, side: int, rounds: int) -> dict[str, Any
     work: dict[str, Callable[[], float]] = {}
     for name in ENGINES:
         engine = make_engine(name, device="cpu")
-        work[name] = decoding(engine, compile_network(engine, network, config, params), side)
+        work[name] = decoding(engine, engine.compile(network, config, params), side)
     work["products"] = products(matrices, side)
     work["siren"] = lambda: siren_seconds(siren, side)
     times = in_turn(work, rounds)

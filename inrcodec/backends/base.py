@@ -80,13 +80,8 @@ def pieces(coords: Points | Lattice, size: int) -> Iterator[tuple[Points | Latti
         yield part, start * per_row, stop * per_row
 
 
-def compile_network(engine: Engine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
-    """The function coordinates -> (n, c) of a network with these parameters."""
-    return engine.compile(network, config, params)
-
-
 def compile_eagerly(engine: EagerEngine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
-    """The same, operation by operation in pieces."""
+    """The function coordinates -> (n, c) of a network with these parameters, operation by operation in pieces."""
     tensors = {name: engine.tensor(value) for name, value in params.items()}
 
     def evaluate(coords: Points | Lattice) -> NDArray[np.float32]:

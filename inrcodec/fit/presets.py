@@ -32,6 +32,7 @@ BOUNDED_QUALITY = 40.0  # of the function beside a residual, which says the rest
 CONTEXTS_FROM = 1 << 14  # samples of an image
 SMALL_IMAGE = 1 << 17  # samples at most: it will be looked at enlarged, and can have a function that is smoother and dearer to fit
 SASNETS = ("sasnet.1", "sasnet.2")
+SINES = ("siren.1", "msa.1")
 STRETCHES = 64  # per 1, so that they are exact
 GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries", "taps")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
@@ -199,7 +200,7 @@ def _schedule(request: Request, samples: int) -> Schedule:
         )
     else:
         # Networks with rectifiers are slow in the beginning.
-        sines = request.arch in ("siren.1", "msa.1")
+        sines = request.arch in SINES
         schedule = Schedule(steps=steps, stride=stride, learning_rate=2e-3, table_learning_rate=2e-2, constant_is_divergence=sines)
     changed: Schedule = override(schedule, request.settings)
     return changed
@@ -220,15 +221,16 @@ def _config(request: Request, samples: int) -> Any:
     width = _width(request.arch, samples)
     if _along(request):
         bandwidth = 1.0 if request.spectrum is None else request.spectrum.bandwidth
-        if request.arch not in ("siren.1", "msa.1", *SASNETS):
+        if request.arch not in (*SINES, *SASNETS):
             return override(axis_comparison(request.arch, samples, c), request.settings)
         return override(axis_config(request.arch, samples, c, bandwidth), request.settings)
+    siren = SirenConfig(d, c, 2 * width, 3, 30.0, 30.0)
     if request.arch == "siren.1":
-        return override(SirenConfig(d, c, 2 * width, 3, 30.0, 30.0), request.settings)
+        return override(siren, request.settings)
     if request.arch == "msa.1":
         return override(MsaConfig(d, c, 2 * width, 3, 0.0, msa_top(request.shape)), request.settings)
     if request.arch not in SASNETS:
-        return compared(request, trainable("siren.1", SirenConfig(d, c, 2 * width, 3, 30.0, 30.0)))
+        return compared(request, trainable("siren.1", siren))
     if request.preset == "paper":
         config = paper_config(d, c)
     else:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrcodec.backends.base import compile_network
 from inrcodec.backends.gradient import input_gradient
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchEngine, threads_of
@@ -50,7 +49,7 @@ class Run:
 
     def values(self, coords: Lattice | Points) -> NDArray[np.float64]:
         """(n, c)"""
-        evaluate = compile_network(TorchEngine(self.device), self.network, self.config, self.params)
+        evaluate = TorchEngine(self.device).compile(self.network, self.config, self.params)
         return evaluate(coords).astype(np.float64) * self.scale + self.offset
 
     def on(self, shape: tuple[int, ...], *, shift: float = 0.0) -> NDArray[np.float64]:
