@@ -90,6 +90,7 @@ def encode(
     size: int | None = None,
     max_error: float | str | None = None,
     lossless: bool = False,
+    metric: str = "psnr",
     effort: int = 5,
     preset: str | None = None,
     arch: str | None = None,
@@ -116,11 +117,13 @@ def encode(
     At most one of quality (0..100), psnr (dB, at least), bpp (bits per sample, at most), size (bytes, at most). A missed target is told by
     report.target_met; the file is still the best one found. max_error: every sample of the decoded nominal grid is within it of the source,
     in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
-    go with quality alone. time_limit: seconds for the fit. frames, rate, start, stop: as for `read_signal`. Of shapes only: protocol,
-    "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
-    max_error and lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
+    go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
+    seconds for the fit. frames, rate, start, stop: as for `read_signal`. Of shapes only: protocol, "default" or "finer" (its published
+    sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and lossless. Raises
+    InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
-    from inrcodec.fit.presets import BOUNDED_QUALITY, Request, usual_arch
+    from inrcodec.fit.presets import BOUNDED_QUALITY, usual_arch
+    from inrcodec.fit.request import Request
     from inrcodec.fit.sound import spectrum
     from inrcodec.fit.spectrum import detail
 
@@ -160,6 +163,7 @@ def encode(
         quality=quality,
         psnr=psnr,
         size=bytes_wanted,
+        metric=metric,
         bounded=limited is not None,
         effort=effort,
         preset=preset or "default",

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import UsageError
 
-_WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 of Wang et al. 2004 for a data range L of 1
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 of Wang et al. 2004 for a data range L of 1
 _BLOCK = 1 << 16  # samples worked on at a time: intermediate arrays stay in cache
 
 
@@ -52,8 +52,8 @@ def ssim(a: NDArray[Any], b: NDArray[Any], *, axes: int = 2, missing: NDArray[np
         )
     if missing is not None and missing.shape != a.shape[:axes]:
         raise UsageError(f"expected missing samples of shape {a.shape[:axes]}, got {missing.shape}")
-    radius = (min(*a.shape[:axes], _WINDOW) - 1) // 2
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / _SIGMA) ** 2)
+    radius = (min(*a.shape[:axes], SSIM_WINDOW) - 1) // 2
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SSIM_SIGMA) ** 2)
     taps /= taps.sum()
     total, places = 0.0, 0
     for channel in np.ndindex(a.shape[axes:]):
@@ -133,8 +133,8 @@ def _similarity(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     mean_x, mean_y, square, product = moments
     means = mean_x * mean_y
     squared_means = mean_x * mean_x + mean_y * mean_y
-    found: NDArray[np.float64] = (2 * means + _C1) * (2 * (product - means) + _C2)
-    found /= (squared_means + _C1) * (square - squared_means + _C2)
+    found: NDArray[np.float64] = (2 * means + SSIM_C1) * (2 * (product - means) + SSIM_C2)
+    found /= (squared_means + SSIM_C1) * (square - squared_means + SSIM_C2)
     return found
 
 

@@ -8,8 +8,9 @@ import torch
 
 from inrcodec.fit.attempts import MOST_ATTEMPTS, stage_start, try_again
 from inrcodec.fit.plan import Target
-from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.presets import make_plan
 from inrcodec.fit.quantized import flat_layout, initial_scales
+from inrcodec.fit.request import Request
 from inrcodec.fit.state import State, new_state
 
 

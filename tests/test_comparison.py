@@ -10,8 +10,9 @@ from inrcodec.codec import verify
 from inrcodec.coordinates import Lattice, Points, sample_centres
 from inrcodec.errors import UsageError
 from inrcodec.fit.comparison_presets import COMPARED, ablated, comparison_config, trainable
-from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.presets import make_plan
 from inrcodec.fit.progress import STAGES, is_due
+from inrcodec.fit.request import Request
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.ffn import FfnConfig, normal_frequencies
 from inrcodec.networks.sape import FIRST, PROGRESS

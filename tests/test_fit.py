@@ -17,8 +17,9 @@ from inrcodec.errors import InputError, InrError, Interrupted, UsageError
 from inrcodec.fit.data import TrainingData, training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.plan import Plan, Schedule, Target
-from inrcodec.fit.presets import EFFORT_STEPS, Request, lam_of_quality, make_plan
+from inrcodec.fit.presets import lam_of_quality, make_plan
 from inrcodec.fit.quantized import flat_layout, group_sum, initial_scales, quantize_flat, rate
+from inrcodec.fit.request import EFFORT_STEPS, Request
 from inrcodec.fit.trainer import Fitted, RunOptions, fit
 from inrcodec.networks import NETWORKS
 from inrcodec.progress import Progress

@@ -17,8 +17,8 @@ from inrcodec.errors import CorruptFile, InputError, Interrupted, UsageError, Ve
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.plan import Sampling
 from inrcodec.fit.points import FINER_CYCLE, FinerPoints, PointPool, near_weights, point_parts, training_points
-from inrcodec.fit.presets import Request
 from inrcodec.fit.quantized import flat_layout
+from inrcodec.fit.request import Request
 from inrcodec.fit.shape_presets import shape_plan
 from inrcodec.head import check_head
 from inrcodec.mesh import write_mesh

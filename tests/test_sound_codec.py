@@ -16,7 +16,8 @@ from inrcodec.cli.decode import command as decode_command
 from inrcodec.cli.encode import command as encode_command
 from inrcodec.codec import verify
 from inrcodec.errors import InputError, UsageError
-from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.presets import make_plan
+from inrcodec.fit.request import Request
 from inrcodec.fit.sound import spectrum
 from inrcodec.signals.base import Axis, Space
 from inrcodec.timing import samples_at_rate, time_region

@@ -25,7 +25,7 @@ from inrcodec.bench.machine import versions
 from inrcodec.bench.quality import code_psnr
 from inrcodec.decoder import open_inr
 from inrcodec.fit.plan import Plan
-from inrcodec.fit.presets import Request
+from inrcodec.fit.request import Request
 from inrcodec.fit.sources import data_of, plan_of
 from inrcodec.fit.trainer import Fitted, RunOptions, fit
 from inrcodec.networks.base import Array, Param

@@ -30,7 +30,8 @@ from inrcodec.backends.threads import team
 from inrcodec.backends.torch import threads_of
 from inrcodec.bench.machine import versions
 from inrcodec.coordinates import full_window
-from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.presets import make_plan
+from inrcodec.fit.request import Request
 from inrcodec.memory import keep_freed_memory
 from inrcodec.sampling import Grid, fill_grid
 from tools.bench_common import RESULTS, Results

@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     help="Every sample of the nominal grid is within E of the source, in units of the samples (codes of images), or P % of their range.",
 )
 @click.option("--lossless", is_flag=True, help="Samples decoded at the nominal grid are those of the source; integers only.")
+@click.option(
+    "--metric",
+    type=click.Choice(["psnr", "ssim"]),
+    default="psnr",
+    show_default=True,
+    help="What bytes are spent on: error, or structure.",
+)
 @EFFORT
 @click.option("--preset", help="default, or paper (the configuration of the SASNet paper).")
 @ARCH
@@ -97,6 +104,7 @@ def command(
     size: str | None,
     max_error: str | None,
     lossless: bool,
+    metric: str,
     effort: int,
     preset: str | None,
     arch: str | None,
@@ -143,6 +151,7 @@ def command(
             size=parse_size(size),
             max_error=max_error,
             lossless=lossless,
+            metric=metric,
             effort=effort,
             preset=preset,
             arch=arch,

@@ -186,7 +186,12 @@ def training_data(
         mean_values = np.average(values, axis=axes, weights=weights) if weighted else values.mean(axis=axes, dtype=np.float64)
         # A float64 with few digits: the same number in every engine's arithmetic.
         offset = np.round(np.asarray(mean_values, dtype=np.float64) * 65536) / 65536
-    finer = training_data(doubled(values), None, bounds, stride=2 * stride, device=device, parts=parts, offset=offset) if smooth else None
+    finer = None
+    if smooth:
+        repeated = weights
+        for axis in axes:
+            repeated = None if repeated is None else repeated.repeat(2, axis)
+        finer = training_data(doubled(values), repeated, bounds, stride=2 * stride, device=device, parts=parts, offset=offset)
     scale = 0.5
     targets = np.moveaxis((values - offset.astype(np.float32)) / np.float32(scale), -1, 0)
     steps = tuple(max(1, min(stride, m)) for m in shape)

@@ -8,6 +8,7 @@ from inrcodec.networks.base import Network
 from inrcodec.networks.checks import check_counts, check_finite
 from inrcodec.windows import Windows
 
+METRICS = ("psnr", "ssim")
 MOST_BETWEEN = 0.9  # of the batches: the others tell the distortion
 
 
@@ -75,6 +76,7 @@ class Target:
     lam: float
     psnr: float | None = None  # dB, at least
     size: int | None = None  # bytes, at most
+    metric: str = "psnr"  # what errors count by, one of METRICS
 
     @property
     def can_be_missed(self) -> bool:

@@ -1,8 +1,7 @@
 """From a signal and the user's wishes to a plan: network, sizes, schedule. Nothing here is fixed by the format."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,18 @@ import numpy as np
 from inrcodec.errors import UsageError
 from inrcodec.fit.comparison_presets import axis_comparison, comparison_config, msa_top, trainable
 from inrcodec.fit.plan import Plan, Schedule, Target
-from inrcodec.fit.sound import HOP, LAM_OVER_VARIANCE, Spectrum, axis_config, windows_along
+from inrcodec.fit.request import (
+    EFFORT_STEPS,
+    GRID_SETTINGS,
+    Request,
+    check_grid_settings,
+    check_names,
+    check_request,
+    chosen_lam,
+    override,
+    setting,
+)
+from inrcodec.fit.sound import HOP, LAM_OVER_VARIANCE, axis_config, windows_along
 from inrcodec.fit.spectrum import USUAL_BYTES
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import Level, geometric_levels
@@ -21,8 +31,6 @@ from inrcodec.networks.siren import SirenConfig
 from inrcodec.networks.stacked import stacked
 from inrcodec.windows import Windows
 
-PRESETS = ("default", "paper")
-EFFORT_STEPS = {1: 150, 2: 300, 3: 600, 4: 1000, 5: 1600, 6: 2600, 7: 5000, 8: 10000, 9: 25000}
 BATCH = 1 << 14  # samples of a step
 FULL_RATE_SAMPLES = 1 << 14
 DEFAULT_QUALITY = 75.0
@@ -34,28 +42,7 @@ SMALL_IMAGE = 1 << 17  # samples at most: it will be looked at enlarged, and can
 SASNETS = ("sasnet.1", "sasnet.2")
 SINES = ("siren.1", "msa.1")
 STRETCHES = 64  # per 1, so that they are exact
-GRID_SETTINGS = ("levels", "coarsest", "finest", "max_entries", "taps")
 WINDOW_SETTINGS = ("window", "overlap")  # nominal samples; no windows where the first is 0
-Setting = int | float | str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for; None means: choose for me."""
-
-    shape: tuple[int, ...]  # nominal samples per axis
-    channels: int
-    kind: str = "image"  # one of spec.KINDS
-    quality: float | None = None
-    psnr: float | None = None
-    size: int | None = None  # bytes
-    bounded: bool = False  # a residual says what the function leaves
-    effort: int = 5
-    preset: str = "default"
-    arch: str = "sasnet.1"
-    spectrum: Spectrum | None = None  # of sound
-    detail: tuple[float, ...] | None = None  # of a volume: vertices per axis that its finest grid is worth
-    settings: Mapping[str, Setting]
 
 
 def usual_arch(kind: str, preset: str) -> str:
@@ -97,53 +84,8 @@ def make_plan(request: Request) -> Plan:
         windows=windows,
         config=config,
         schedule=schedule,
-        target=Target(lam=lam, psnr=request.psnr, size=request.size),
+        target=Target(lam=lam, psnr=request.psnr, size=request.size, metric=request.metric),
     )
-
-
-def check_names(request: Request, *parts: Any, extra: tuple[str, ...] = ()) -> None:
-    """Raise UsageError for a setting that is no field of any of `parts`, none of the grid's and none of `extra`."""
-    names = {f.name for part in parts for f in fields(part)} | {*GRID_SETTINGS, "lam", *extra}
-    unknown = sorted(set(request.settings) - names)
-    if unknown:
-        raise UsageError(f"--set {unknown[0]}: unknown setting; known: {', '.join(sorted(names))}")
-
-
-def chosen_lam(request: Request, lam: float) -> float:
-    """The weight of the rate that the settings say, or `lam`."""
-    if "lam" not in request.settings:
-        return lam
-    try:
-        lam = float(request.settings["lam"])
-    except ValueError as error:
-        raise UsageError(f"--set lam: expected float, got {request.settings['lam']!r}") from error
-    if not (math.isfinite(lam) and lam >= 0):
-        raise UsageError(f"--set lam: expected a number of at least 0, got {lam}")
-    return lam
-
-
-def setting(request: Request, name: str, default: int) -> int:
-    """An integer setting that is no field of the configuration."""
-    value = request.settings.get(name, default)
-    try:
-        return int(value)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--set {name}: expected int, got {value!r}") from error
-
-
-def check_request(request: Request) -> None:
-    if request.effort not in EFFORT_STEPS:
-        raise UsageError(f"effort: expected 1..9, got {request.effort}")
-    if request.preset not in PRESETS:
-        raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, got {request.preset}")
-    if request.arch not in NETWORKS:
-        raise UsageError(f"arch: expected one of {', '.join(NETWORKS)}, got {request.arch}")
-    if request.quality is not None and not 0 <= request.quality <= 100:
-        raise UsageError(f"quality: expected 0..100, got {request.quality}")
-    if request.psnr is not None and not 5 <= request.psnr <= 80:
-        raise UsageError(f"psnr: expected 5..80 dB, got {request.psnr}")
-    if request.size is not None and request.size < 64:
-        raise UsageError(f"size: expected at least 64 bytes, got {request.size}")
 
 
 def _along(request: Request) -> bool:
@@ -259,13 +201,6 @@ def compared(request: Request, parameters: int) -> Any:
     return override(config, request.settings)
 
 
-def check_grid_settings(coarsest: int, finest: int, count: int, entries: int) -> None:
-    if not (2 <= coarsest <= finest and 1 <= count <= 64 and entries >= 8):
-        raise UsageError(
-            f"grid: expected 2 <= coarsest <= finest, levels 1..64, max_entries >= 8, got {coarsest}, {finest}, {count}, {entries}"
-        )
-
-
 def _small_picture(request: Request) -> bool:
     """Whether what lies between the samples counts as much as they do. Beside a residual they are all that counts."""
     wanted = request.kind == "image" and request.arch == "sasnet.2" and not request.bounded
@@ -377,21 +312,3 @@ def masked_sines(
         levels=levels,
         stretch=stretch or (1.0,) * d,
     )
-
-
-def override(target: Any, settings: Mapping[str, Setting]) -> Any:
-    """`target` with the settings that are its scalar fields, converted to the fields' types."""
-    kinds = {f.name: f.type for f in fields(target)}
-    changes: dict[str, Any] = {}
-    for key, value in settings.items():
-        kind = kinds.get(key)
-        if kind not in (int, float, str):
-            continue
-        try:
-            changes[key] = kind(value)
-        except ValueError as error:
-            raise UsageError(f"--set {key}: expected {kind.__name__}, got {value!r}") from error
-    try:
-        return replace(target, **changes)
-    except ValueError as error:
-        raise UsageError(f"--set: {error}") from error

@@ -7,20 +7,8 @@ from typing import Any
 from inrcodec.fit.comparison_presets import trainable
 from inrcodec.fit.plan import Plan, Sampling, Schedule, Target
 from inrcodec.fit.points import FINER_CYCLE
-from inrcodec.fit.presets import (
-    DEFAULT_QUALITY,
-    EFFORT_STEPS,
-    SASNETS,
-    Request,
-    check_grid_settings,
-    check_names,
-    check_request,
-    chosen_lam,
-    compared,
-    masked_sines,
-    override,
-    setting,
-)
+from inrcodec.fit.presets import DEFAULT_QUALITY, SASNETS, compared, masked_sines
+from inrcodec.fit.request import EFFORT_STEPS, Request, check_grid_settings, check_names, check_request, chosen_lam, override, setting
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import geometric_levels
 from inrcodec.networks.msa import MsaConfig

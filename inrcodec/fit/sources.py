@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from inrcodec.fit.data import Data, training_data
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.points import training_points
-from inrcodec.fit.presets import Request, make_plan
+from inrcodec.fit.presets import make_plan
+from inrcodec.fit.request import Request
 from inrcodec.fit.shape_presets import shape_plan
+from inrcodec.fit.similarity import similarity_weights
 from inrcodec.fit.spectrum import strongest_frequencies
 from inrcodec.fit.windowed import windowed_data
 from inrcodec.networks.sasnet import SasnetConfig
@@ -45,8 +47,17 @@ def data_of(
         return training_points(signal, plan.sampling, seed=seed, device=device, parts=parts), (0.5,)
     bounds = [(axis.lo, axis.hi) for axis in signal.axes]
     smooth = plan.schedule.between > 0 and signal.weights is None and math.prod(axis.n for axis in signal.axes) <= MOST_SMOOTHED
-    data = training_data(signal.values, signal.weights, bounds, stride=plan.schedule.stride, device=device, parts=parts, smooth=smooth)
+    weights = _weights(signal, plan.target.metric)
+    data = training_data(signal.values, weights, bounds, stride=plan.schedule.stride, device=device, parts=parts, smooth=smooth)
     if plan.windows is None:
         return data, data.offset
     windows = replace(plan.windows, lo=signal.axes[0].lo, hi=signal.axes[0].hi)
     return windowed_data(data, windows, stride=plan.schedule.stride, threads=parts), data.offset
+
+
+def _weights(signal: Signal, metric: str) -> NDArray[np.float32] | None:
+    """What errors of the samples count, by a metric."""
+    if metric == "psnr":
+        return signal.weights
+    weights = similarity_weights(signal.values)
+    return weights if signal.weights is None else weights * signal.weights
