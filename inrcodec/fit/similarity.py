@@ -18,7 +18,7 @@ def similarity_weights(values: Array) -> Array:
     """Weights of `values` (*axes, c) in [0, 1], 1 on average: (*axes, c)."""
     mean = blurred(values)
     variance = np.maximum(blurred(values * values) - mean * mean, 0)
-    sensitivity: Array = 1 / np.sqrt(2 * variance + np.float32(SSIM_C2))
+    sensitivity = (1 / np.sqrt(2 * variance + np.float32(SSIM_C2))).astype(np.float32, copy=False)
     weights = blurred(sensitivity)
     found: Array = weights / weights.mean(dtype=np.float64).astype(np.float32)
     return found
