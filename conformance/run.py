@@ -140,7 +140,7 @@ def _arguments(query: Query, scratch: Path) -> list[str]:
 
 
 def check_valid(folder: Path, decode: Decoder, scratch: Path) -> list[str]:
-    """What is wrong with a decoder's answers, or with the files, of valid/<case>."""
+    """What is wrong with a decoder's answers, or with the files, of valid/<level>/<case>."""
     try:
         facts = json.loads((folder / "test.json").read_text())
     except (OSError, ValueError) as error:
@@ -149,6 +149,12 @@ def check_valid(folder: Path, decode: Decoder, scratch: Path) -> list[str]:
     if problems:
         return problems
     file = folder / "input.inr"
+    try:
+        level = head_of(file)["level"]
+    except (minidecoder.InrError, LookupError, TypeError) as error:
+        return [f"input.inr: {error}"]
+    if folder.parent.name != str(level):
+        return [f"a file of level {level} in the folder {folder.parent.name}"]
     problems = check_parameters(file, facts["parameters_sha256"], decode, scratch)
     reference = np.load(folder / "reference.npy")
     if "bound" in facts:
@@ -186,10 +192,11 @@ def results(corpus: Path, decode: Decoder, only: str = "") -> Iterator[tuple[str
     """Name of every case that contains `only`, and what is wrong with it."""
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary) / "out"
-        folders = sorted(path for path in (corpus / "valid").glob("*") if path.is_dir())
+        folders = sorted(path for path in (corpus / "valid").glob("*/*") if path.is_dir())
         for folder in folders:
-            if only in f"valid/{folder.name}":
-                yield f"valid/{folder.name}", check_valid(folder, decode, scratch)
+            name = folder.relative_to(corpus).as_posix()
+            if only in name:
+                yield name, check_valid(folder, decode, scratch)
         try:
             listed = faulty_files(corpus / "faulty")
         except (OSError, ValueError, AttributeError) as error:
@@ -200,11 +207,16 @@ def results(corpus: Path, decode: Decoder, only: str = "") -> Iterator[tuple[str
                 yield f"faulty/{name}", check_faulty(corpus / "faulty" / f"{name}.inr", error_class, decode, scratch)
 
 
+def head_of(file: Path) -> Any:
+    """HEAD, unchecked. Raises minidecoder.InrError."""
+    data = file.read_bytes()
+    return minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)[0]
+
+
 def needs(file: Path) -> set[str]:
     """Those of FEATURES that a file asks of a decoder, as far as its HEAD can be read."""
-    data = file.read_bytes()
     try:
-        head, _ = minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)
+        head = head_of(file)
         codecs = {entry[0] for entry in head["tens"]}
         found = {"windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
         found |= {"missing": "valid" in head["out"], "networks": head["net"][0] in compared.COMPARED, head["kind"]: True}

@@ -19,7 +19,7 @@ from inrcodec.surface import box_of
 from tests.browser import CHROMIUM, Page, browser
 from tools import small_files
 
-VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
 MOST = 1 / 255  # of the mean difference
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 

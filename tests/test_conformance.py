@@ -12,7 +12,7 @@ from inrcodec.backends import available
 from inrcodec.codec import params_digest
 from inrcodec.networks import NETWORKS
 
-VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
 CASES = sorted(path.name for path in VALID.iterdir())
 
 

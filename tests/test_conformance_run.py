@@ -44,7 +44,7 @@ def test_the_corpus_passes(name: str) -> None:
 def corpus(tmp_path: Path) -> Path:
     """A small corpus, to be spoiled: one valid case with queries, one faulty file of each class."""
     for name in ("small-missing", "small-integers"):
-        shutil.copytree(run.CORPUS / "valid" / name, tmp_path / "valid" / name)
+        shutil.copytree(run.CORPUS / "valid" / "1" / name, tmp_path / "valid" / "1" / name)
     names = ("container-crc-data", "container-critical", "head-samples")
     (tmp_path / "faulty").mkdir()
     listing = json.loads((run.CORPUS / "faulty" / "faulty.json").read_text())
@@ -68,12 +68,12 @@ def change(path: Path, **values: Any) -> None:
 def test_rows_and_sum(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, printed = outcome(corpus, capsys)
     assert code == 0
-    assert printed.splitlines()[0] == "ok   valid/small-integers"
+    assert printed.splitlines()[0] == "ok   valid/1/small-integers"
     assert printed.splitlines()[-1] == "5 passed, 0 failed"
 
 
 def test_a_process_answers_the_same(corpus: Path) -> None:
-    shutil.rmtree(corpus / "valid" / "small-integers")
+    shutil.rmtree(corpus / "valid" / "1" / "small-integers")
     assert run.main(["--decoder", f"{sys.executable} -m conformance.adapter", "--corpus", str(corpus)]) == 0
     assert run.main(["--decoder", f"{sys.executable} -c 0", "--corpus", str(corpus), "--only", "crc"]) == 1
 
@@ -84,7 +84,7 @@ def test_no_cases_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str], corpu
 
 
 def test_another_tensor_fails(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = corpus / "valid" / "small-integers" / "input.inr"
+    path = corpus / "valid" / "1" / "small-integers" / "input.inr"
     data = path.read_bytes()
     at = data.index(b"DATA")
     (length,) = struct.unpack_from("<I", data, at - 4)
@@ -93,7 +93,7 @@ def test_another_tensor_fails(corpus: Path, capsys: pytest.CaptureFixture[str]) 
     path.write_bytes(data[: at - 4] + chunk(b"DATA", bytes(payload)) + data[at + 8 + length :])
     code, printed = outcome(corpus, capsys)
     assert code == 1
-    assert "FAIL valid/small-integers\n     parameters differ" in printed
+    assert "FAIL valid/1/small-integers\n     parameters differ" in printed
     assert printed.endswith("4 passed, 1 failed\n")
 
 
@@ -116,7 +116,7 @@ def spoil_reference(folder: Path, name: str, change: Callable[[np.ndarray], Any]
 def test_another_reference_fails(
     name: str, spoil: Callable[[np.ndarray], Any], message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil_reference(corpus / "valid" / "small-missing", name, spoil)
+    spoil_reference(corpus / "valid" / "1" / "small-missing", name, spoil)
     code, printed = outcome(corpus, capsys)
     assert code == 1
     assert message in printed
@@ -143,7 +143,7 @@ def test_another_reference_fails(
     ],
 )
 def test_other_facts_fail(values: dict[str, Any], message: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change(corpus / "valid" / "small-integers" / "test.json", **values)
+    change(corpus / "valid" / "1" / "small-integers" / "test.json", **values)
     code, printed = outcome(corpus, capsys)
     assert code == 1
     assert message in printed
@@ -151,8 +151,8 @@ def test_other_facts_fail(values: dict[str, Any], message: str, corpus: Path, ca
 
 @pytest.mark.parametrize("name", ["small-residual", "small-residual-missing"])
 def test_another_source_fails(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "valid" / name
-    shutil.copytree(run.CORPUS / "valid" / name, folder)
+    folder = tmp_path / "valid" / "1" / name
+    shutil.copytree(run.CORPUS / "valid" / "1" / name, folder)
     source = np.load(folder / "source.npy")
     assert run.check_valid(folder, MINI, tmp_path / "out") == []
     np.save(folder / "source.npy", source + source.dtype.type(1))
@@ -166,8 +166,24 @@ def test_another_source_fails(name: str, tmp_path: Path) -> None:
         assert run.check_valid(folder, MINI, tmp_path / "out") == ["samples: others are missing"]
 
 
+def test_a_file_in_the_folder_of_another_level_fails(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (corpus / "valid" / "2").mkdir()
+    (corpus / "valid" / "1" / "small-integers").rename(corpus / "valid" / "2" / "small-integers")
+    code, printed = outcome(corpus, capsys)
+    assert code == 1
+    assert "FAIL valid/2/small-integers\n     a file of level 1 in the folder 2" in printed
+
+
+def test_a_valid_file_without_head_fails(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = corpus / "valid" / "1" / "small-integers" / "input.inr"
+    path.write_bytes(path.read_bytes()[:17])
+    code, printed = outcome(corpus, capsys)
+    assert code == 1
+    assert "FAIL valid/1/small-integers\n     input.inr: the map ends early" in printed
+
+
 def test_facts_that_are_no_json_fail(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (corpus / "valid" / "small-integers" / "test.json").write_text("{")
+    (corpus / "valid" / "1" / "small-integers" / "test.json").write_text("{")
     assert outcome(corpus, capsys)[0] == 1
 
 
@@ -190,7 +206,7 @@ def test_another_listing_fails(entry: Any, corpus: Path, capsys: pytest.CaptureF
 
 
 def test_a_valid_file_among_the_faulty_ones_fails(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy(corpus / "valid" / "small-missing" / "input.inr", corpus / "faulty" / "head-samples.inr")
+    shutil.copy(corpus / "valid" / "1" / "small-missing" / "input.inr", corpus / "faulty" / "head-samples.inr")
     code, printed = outcome(corpus, capsys)
     assert code == 1
     assert "FAIL faulty/head-samples\n     expected exit code 6 (limit), got 0" in printed
@@ -204,7 +220,7 @@ def test_an_answer_of_another_size_fails(corpus: Path) -> None:
             out.write_bytes(out.read_bytes()[:-4])
         return code, message
 
-    found = dict(run.results(corpus, cut, "small-missing"))["valid/small-missing"]
+    found = dict(run.results(corpus, cut, "small-missing"))["valid/1/small-missing"]
     assert found == [
         "parameters differ",
         *(f"{name}: expected {n} bytes, got {n - 4}" for name, n in (("reference", 144), ("smaller", 16), ("points", 12))),

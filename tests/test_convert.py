@@ -14,7 +14,7 @@ from inrcodec.errors import CorruptFile, InputError, UsageError
 from tests.pictures import SRGB, XMP
 from tools import small_files, small_residuals
 
-VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
 EXIF = b"II*\0" + (8).to_bytes(4, "little") + (1).to_bytes(2, "little") + bytes.fromhex("1201 0300 01000000 06000000") + bytes(4)
 RGB = (VALID / "sasnet.2-rgb" / "input.inr").read_bytes()
 

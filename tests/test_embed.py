@@ -97,7 +97,7 @@ def test_the_example_of_the_comment_compiles(tmp_path: Path) -> None:
 
 
 def test_it_says_what_it_is_without(adapter: Path, tmp_path: Path) -> None:
-    decode, valid = run.command(str(adapter)), run.CORPUS / "valid"
+    decode, valid = run.command(str(adapter)), run.CORPUS / "valid" / "1"
     for case, word in {"small-missing": "missing", "small-windows": "windows", "small-residual": "residual"}.items():
         code, message = decode([str(valid / case / "input.inr"), "-o", str(tmp_path / "out")])
         assert code == run.EXIT_CODES["unsupported"]
@@ -108,13 +108,13 @@ def test_without_counts_apart(adapter: Path, capsys: pytest.CaptureFixture[str])
     decode = run.command(str(adapter))
     assert run.run(run.CORPUS, decode, "small-", WITHOUT) == 0
     found = capsys.readouterr().out
-    assert "skip valid/small-missing: without missing" in found
+    assert "skip valid/1/small-missing: without missing" in found
     assert re.search(r"\d+ passed, 0 failed, [1-9]\d* skipped", found)
     assert run.run(run.CORPUS, decode, "small-") == 1
 
 
 def test_seconds(adapter: Path, tmp_path: Path) -> None:
-    source = run.CORPUS / "valid" / "sasnet.2-rgb" / "input.inr"
+    source = run.CORPUS / "valid" / "1" / "sasnet.2-rgb" / "input.inr"
     start = time.perf_counter()
     code, message = run.command(str(adapter))([str(source), "-o", str(tmp_path / "out"), "--size", "512,512"])
     print(f"a small sasnet.2 at 512x512: {time.perf_counter() - start:.2f} s")

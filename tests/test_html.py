@@ -22,7 +22,7 @@ from inrcodec.errors import CorruptFile, LimitExceeded
 from tools import small_files
 
 ROOT = Path(__file__).resolve().parents[1]
-VALID = ROOT / "conformance" / "valid"
+VALID = ROOT / "conformance" / "valid" / "1"
 RGB = (VALID / "sasnet.2-rgb" / "input.inr").read_bytes()
 
 

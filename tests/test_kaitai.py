@@ -14,7 +14,7 @@ from tests.kaitai import Mismatch, parse, problems
 
 ROOT = Path(__file__).resolve().parents[1]
 KSY: dict[str, Any] = yaml.safe_load((ROOT / "formats" / "inr.ksy").read_text())
-VALID = {path.parent.name: path for path in sorted(ROOT.glob("conformance/valid/*/input.inr"))}
+VALID = {path.parent.name: path for path in sorted(ROOT.glob("conformance/valid/*/*/input.inr"))}
 FAULTY = {path.stem: path for path in sorted(ROOT.glob("conformance/faulty/container-*.inr"))}
 # Where a stream is in a payload: its id, bytes before it, and bytes per group before it.
 STREAMS = {"rans": ("symbols", 0, 3), "rans_shared": ("numbers", 5, 0), "context": ("symbols", 0, 1), "context_net": ("weights", 3, 0)}

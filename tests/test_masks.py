@@ -56,7 +56,7 @@ def test_vectors_give_the_masks_of_the_grid() -> None:
 
 def test_a_network_without_masks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.inr").write_bytes(
-        (Path(__file__).resolve().parents[1] / "conformance" / "valid" / "siren.1-rgb" / "input.inr").read_bytes()
+        (Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1" / "siren.1-rgb" / "input.inr").read_bytes()
     )
     assert main([str(tmp_path / "s.inr"), "-o", str(tmp_path / "m.png")]) == 2
     assert "expected a network with masks, got siren.1" in capsys.readouterr().err and not (tmp_path / "m.png").exists()

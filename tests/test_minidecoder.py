@@ -18,7 +18,7 @@ from inrcodec.errors import InrError
 from tools import small_files, small_residuals
 
 PATH = Path(minidecoder.__file__)
-VALID = PATH.parent / "valid"
+VALID = PATH.parent / "valid" / "1"
 FILES = small_files.files()
 RESIDUALS = small_residuals.files()
 BYTES = FILES | {name: data for name, (data, _) in RESIDUALS.items()}

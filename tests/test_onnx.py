@@ -31,7 +31,7 @@ from tests.nets import lively_params, name_of, small_networks, small_sasnet
 from tests.test_backends import SHAPES, assert_class_f32
 from tests.test_layers import CALL, loaded_after
 
-VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
 EVERY = [*small_networks(), (NETWORKS["sasnet.2"], small_sasnet(4, 2))]
 ALL_SHAPES = {**SHAPES, 4: (3, 5, 4, 6)}
 STEEP = ("gauss.1", "finer.1", "staf.1", "wire.1")  # their activations are evaluated in float64

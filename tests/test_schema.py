@@ -19,7 +19,7 @@ from tools import make_schema
 
 CORPUS = Path(__file__).resolve().parents[1] / "conformance"
 SCHEMA = json.loads(make_schema.PATH.read_text())
-VALID = {path.parent.name: path for path in sorted(CORPUS.glob("valid/*/input.inr"))}
+VALID = {path.parent.name: path for path in sorted(CORPUS.glob("valid/*/*/input.inr"))}
 FAULTY = {path.stem: path for path in sorted(CORPUS.glob("faulty/*.inr"))}
 LISTING = json.loads((CORPUS / "faulty" / "faulty.json").read_text())
 TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": float, "boolean": bool}

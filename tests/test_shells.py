@@ -19,7 +19,7 @@ from tests.test_decoder import file_bytes
 from tests.test_streaming import AFFINE, volume_file
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPE = next((ROOT / "conformance" / "valid" / "shape-sdf").glob("*.inr"))
+SHAPE = next((ROOT / "conformance" / "valid" / "1" / "shape-sdf").glob("*.inr"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -150,7 +150,7 @@ def test_napari_reads_scales_and_surfaces(tmp_path: Path) -> None:
     (((vertices, faces), _, kind),) = read(str(SHAPE))
     assert kind == "surface" and len(faces) > 10 and vertices.shape[1] == 3
     (tmp_path / "broken.inr").write_bytes(file_bytes()[:-9])
-    sound = next((ROOT / "conformance" / "valid" / "audio-windows").glob("*.inr"))
+    sound = next((ROOT / "conformance" / "valid" / "1" / "audio-windows").glob("*.inr"))
     for other in ("a.png", [path], str(tmp_path / "broken.inr"), str(tmp_path / "missing.inr"), str(sound)):
         assert get_reader(other) is None
 

@@ -21,7 +21,7 @@ from tools import small_files
 NODE = shutil.which("node")
 WEB = Path(__file__).resolve().parents[1] / "web"
 MODULE, ADAPTER = WEB / "inr.js", WEB / "adapter.mjs"
-CASES = run.CORPUS / "valid"
+CASES = run.CORPUS / "valid" / "1"
 MISSING = frozenset({"missing", "networks"})
 MINIFIED = 30_700  # bytes by esbuild or terser
 STRIPPED = 49700  # without comments and indentation, where neither is installed
@@ -79,17 +79,17 @@ def test_without_zstd_the_rest_passes(adapter: run.Decoder) -> None:
     skipped = {case for case, _, missing in found if missing}
     compared = {case for case, _, missing in found if missing == {"networks"}}
     assert len(compared) == len(COMPARED_FIELDS) and 0 < len(skipped - compared) < 20
-    assert {"valid/sasnet.2-context", "valid/residual-lossless", "valid/audio-windows", "faulty/mask-cut"}.isdisjoint(skipped)
-    assert {"valid/volume-missing", "faulty/mask-bomb"} <= skipped
+    assert {"valid/1/sasnet.2-context", "valid/1/residual-lossless", "valid/1/audio-windows", "faulty/mask-cut"}.isdisjoint(skipped)
+    assert {"valid/1/volume-missing", "faulty/mask-bomb"} <= skipped
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-mi"]
+    arguments = ["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/1/small-mi"]
     assert run.main(arguments) == 1
-    assert run.main(["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/small-sa"]) == 0
+    assert run.main(["--decoder", f"{NODE} {ADAPTER}", "--only", "valid/1/small-sa"]) == 0
     capsys.readouterr()
     assert run.main([*arguments, "--without", "missing"]) == 1  # none passed
-    assert capsys.readouterr().out == "skip valid/small-missing: without missing\n0 passed, 0 failed, 1 skipped\n"
+    assert capsys.readouterr().out == "skip valid/1/small-missing: without missing\n0 passed, 0 failed, 1 skipped\n"
 
 
 def test_other_refusals_are_not_skipped() -> None:
@@ -98,9 +98,9 @@ def test_other_refusals_are_not_skipped() -> None:
         [(_, problems, missing)] = run.judged(run.CORPUS, lambda _: (code, "error: zstd"), name, MISSING)
         return bool(problems), missing
 
-    assert answers(5, "valid/small-missing") == (True, {"missing"})
-    assert answers(4, "valid/small-missing") == (True, set())
-    assert answers(5, "valid/small-sasnet") == (True, set())
+    assert answers(5, "valid/1/small-missing") == (True, {"missing"})
+    assert answers(4, "valid/1/small-missing") == (True, set())
+    assert answers(5, "valid/1/small-sasnet") == (True, set())
     assert answers(5, "faulty/tensors-codec-unknown") == (False, set())
 
 

@@ -31,7 +31,7 @@ TINY = Limits(output_samples=1 << 12, work=1 << 26)  # of what is evaluated
 @cache
 def valid() -> tuple[bytes, ...]:
     """The conformance files that are small, and those made by hand."""
-    read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("valid/*/input.inr"))]
+    read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("valid/*/*/input.inr"))]
     made = [*small_files.files().values(), *(data for data, _ in small_residuals.files().values())]
     return (*made, *(data for data in read if len(data) < LARGE))
 

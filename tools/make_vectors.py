@@ -23,7 +23,7 @@ import inrcodec
 from inrcodec.codec import params_digest
 from tools import small_files, small_residuals
 
-OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
 SCALE = 2
 SMALL_SHAPE = {"hidden_features": 32, "frequencies": 32, "band": 4, "low": 2, "bands": 2, "mask_features": 8, "levels": 2, "finest": 8}
 SMALL = {"hidden_features": 16, "hidden_layers": 2}

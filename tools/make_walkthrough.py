@@ -1,4 +1,4 @@
-"""Write formats/walkthrough.md, which takes a small file apart byte by byte, from conformance/valid/small-walkthrough.
+"""Write formats/walkthrough.md, which takes a small file apart byte by byte, from conformance/valid/1/small-walkthrough.
 
     python -m tools.make_walkthrough [--check]
 
@@ -16,7 +16,7 @@ from tools.render_tables import FORMATS, put, table
 from tools.walkthrough_facts import Facts, facts
 
 PATH = FORMATS / "walkthrough.md"
-FILE = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "small-walkthrough" / "input.inr"
+FILE = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1" / "small-walkthrough" / "input.inr"
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def introduction(found: Facts) -> str:
     lines = [f"{i:08x}  {hexed(data[i : i + 16]):<47}  |{printable(data[i : i + 16])}|" for i in range(0, len(data), 16)]
     return f"""# A file, byte by byte
 
-This is an appendix of [the format](inr-1.0.md); it adds nothing to it. It takes the file `conformance/valid/small-walkthrough/input.inr`
+This is an appendix of [the format](inr-1.0.md); it adds nothing to it. It takes the file `conformance/valid/1/small-walkthrough/input.inr`
 apart: a picture of {" x ".join(map(str, found["sizes"]))} samples as the function of {found["neurons"]} neurons, {len(data)} bytes. The
 text is made by `python -m tools.make_walkthrough`; every number in it is computed a second time by the tests. Offsets, bytes and checksums
 are hexadecimal, all other numbers decimal.
