@@ -8,7 +8,9 @@ from inrcodec.quality import Measured
 Made = tuple[bytes, Measured]  # a file, and what was measured on it
 OCTAVES = 12  # coarser or finer at most
 TRIES = 16
-LEAST_SIZE = 0.985  # of the size asked for
+LEAST_SIZE = 0.985  # of the size asked for, aimed at
+PROMISED_SIZE = 0.97
+MOST_LOSS = 0.3  # dB that using the bytes promised may cost
 MOST_PSNR = 0.1  # dB above the one asked for
 SIZE_SLOPE, PSNR_SLOPE = 0.01, 0.06  # octaves of the size and dB that one unit of `coarser` is worth, about
 
@@ -40,8 +42,11 @@ def settled(
         if not fitting:
             return file(min(bare, key=length))
         largest = max(fitting, key=length)
-        # Finer steps need not help: values may lie where only rounding brings them right.
-        return max((file(c) for c in fitting if c in (0, largest)), key=lambda one: one[1].psnr)
+        if 0 not in fitting:
+            return file(largest)
+        # Finer steps need not help: values may lie where only rounding brings them right. They do little harm where little is to be filled.
+        loss = file(0)[1].psnr - file(largest)[1].psnr
+        return file(0 if loss > (0.0 if length(0) >= PROMISED_SIZE * size else MOST_LOSS) else largest)
     if psnr is not None:
         settle(lambda c: file(c)[1].psnr, low=psnr, high=psnr + MOST_PSNR, slope=PSNR_SLOPE, most=OCTAVES * octave)
         good = [one for one in files.values() if one[1].psnr >= psnr]

@@ -18,7 +18,17 @@ from inrcodec.fit.data import TrainingData, training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.presets import lam_of_quality, make_plan
-from inrcodec.fit.quantized import flat_layout, group_sum, initial_scales, quantize_flat, rate
+from inrcodec.fit.quantized import (
+    MOST_STEP,
+    SCALE_FLOOR,
+    bound_scales,
+    flat_layout,
+    group_max,
+    group_sum,
+    initial_scales,
+    quantize_flat,
+    rate,
+)
 from inrcodec.fit.request import EFFORT_STEPS, Request
 from inrcodec.fit.trainer import Fitted, RunOptions, fit
 from inrcodec.networks import NETWORKS
@@ -105,6 +115,37 @@ def test_rounding_residual_reaches_the_grid() -> None:
     np.testing.assert_allclose(rounded / 0.25, torch.round(flat / 0.25), atol=1e-5)
     noise = quantize_flat(layout, flat, step, torch.Generator().manual_seed(0))
     assert float(noise.abs().max()) <= 0.5 and abs(float(noise.mean())) < 0.02
+
+
+def test_a_group_that_rounds_to_0_is_0_without_noise() -> None:
+    layout = flat_layout(NETWORKS["sasnet.1"].params(small_sasnet()), CPU)
+    flat = torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    step = torch.full((layout.groups,), 0.25)
+    step[3] = 2.01 * group_max(layout, flat)[3]
+    step[4] = 1.99 * group_max(layout, flat)[4]
+    noisy = flat + quantize_flat(layout, flat, step, torch.Generator().manual_seed(0)) * step[layout.group]
+    assert float(noisy[layout.group == 3].abs().max()) < 1e-6
+    assert bool((noisy - flat)[layout.group != 3].abs().gt(0).float().mean() > 0.99)
+
+
+def test_the_largest_of_each_group() -> None:
+    layout = flat_layout(NETWORKS["sasnet.1"].params(small_sasnet()), CPU)
+    flat = torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    expected = [float(flat[layout.group == g].abs().max()) for g in range(layout.groups)]
+    np.testing.assert_array_equal(group_max(layout, flat), np.float32(expected))
+
+
+def test_steps_stay_where_values_can_come_back() -> None:
+    layout = flat_layout(NETWORKS["sasnet.1"].params(small_sasnet()), CPU)
+    flat = torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    log_step, log_scale = torch.full((2, layout.groups), 5.0)
+    log_scale -= 10
+    bound_scales(layout, flat, log_step, log_scale, steps_fixed=False)
+    np.testing.assert_allclose(torch.exp(log_step), MOST_STEP * group_max(layout, flat), rtol=1e-5)
+    np.testing.assert_allclose(torch.exp(log_scale), SCALE_FLOOR * torch.exp(log_step), rtol=1e-5)
+    fixed = torch.full((layout.groups,), 5.0)
+    bound_scales(layout, flat, fixed, log_scale, steps_fixed=True)
+    assert bool((fixed == 5).all())
 
 
 def test_training_lowers_the_distortion_and_reports() -> None:

@@ -53,6 +53,13 @@ def test_finer_steps_that_do_not_help_are_not_taken() -> None:
     assert Files(5000, 35.0, finer_helps=False).settled(size=9000)[1].psnr == 35.0
 
 
+def test_the_bytes_promised_are_used_where_that_costs_little() -> None:
+    data, found = Files(5790, 35.0, finer_helps=False).settled(size=6000)
+    assert 5820 <= len(data) <= 6000 and 34.7 <= found.psnr < 35.0
+    data, found = Files(5850, 35.0, finer_helps=False).settled(size=6000)
+    assert len(data) == 5854 and found.psnr == 35.0
+
+
 def test_only_what_is_written_is_measured_for_a_size() -> None:
     files = Files(9000, 35.0)
     files.settled(size=6000)

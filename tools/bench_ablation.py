@@ -47,6 +47,8 @@ CHANGES = (
     Change("trunk of 32", "", settings=(("hidden_features", 32), ("frequencies", 32), ("mask_features", 16))),
     Change("trunk of 96", "", settings=(("hidden_features", 96), ("frequencies", 96))),
     Change("late rate", "from the middle of the fit on", settings=(("rate_from", 0.5),)),
+    Change("later rounding", "values are rounded for the last 8 % of the fit, not 15 %", settings=(("round_from", 0.92),)),
+    Change("between the samples", "a quarter of the batches lie there", settings=(("between", 0.25),)),
     Change("longer", "effort 6", effort=6),
 )
 

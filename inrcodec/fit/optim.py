@@ -4,6 +4,7 @@ A preconditioned optimizer (SOAP) for the network's matrices was measured beside
 photographs at these learning rates, with a dearer step.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -33,3 +34,8 @@ def set_learning_rates(optimizers: Optimizers, bases: Sequence[float], factor: f
     for optimizer, base in zip(optimizers, bases, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = base * factor
+
+
+def cosine_factor(fraction: float, final: float) -> float:
+    """Of learning rates: a cosine from 1 down to `final`."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))

@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 from inrcodec.networks.base import Param
 
+SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
+MOST_STEP = 2.5  # times the largest value of a group: all of it is 0 then, and would take long to come back if steps went on growing
+LEAST_VALUE = 1e-6
+
 Tensor = torch.Tensor
 
 
@@ -131,11 +135,34 @@ def rate(layout: FlatLayout, values: Tensor, log_step: Tensor, log_scale: Tensor
 
 
 def quantize_flat(layout: FlatLayout, flat: Tensor, step: Tensor, generator: torch.Generator | None) -> Tensor:
-    """u with w + u d the noisy (uniform noise from `generator`) or, without one, the rounded values: (p,), |u| <= 1/2."""
-    if generator is not None:
-        return torch.rand(flat.shape, generator=generator, device=flat.device).sub_(0.5)
-    scaled = flat / step[layout.group]
-    return torch.round(scaled).sub_(scaled)
+    """u with w + u d the noisy (uniform noise from `generator`) or, without one, the rounded values: (p,), |u| <= 1/2.
+
+    Noise stands for what rounding does to values of many steps. A group of which every value rounds to 0 has none: it is 0.
+    """
+    if generator is None:
+        scaled = flat / step[layout.group]
+        return torch.round(scaled).sub_(scaled)
+    u = torch.rand(flat.shape, generator=generator, device=flat.device).sub_(0.5)
+    silent = group_max(layout, flat) < 0.5 * step
+    if silent.any():
+        where = torch.nonzero(silent[layout.group]).squeeze(1)
+        u[where] = -flat[where] / step[layout.group[where]]
+    return u
+
+
+def group_max(layout: FlatLayout, flat: Tensor) -> Tensor:
+    """The largest magnitude of values (p,) per group: (g,)."""
+    views = layout.views(flat.abs())
+    whole = ((param.axis, views[param.name]) for param in layout.params)
+    return torch.cat([(v.reshape(1, -1) if axis < 0 else v.movedim(axis, 0).reshape(v.shape[axis], -1)).amax(dim=1) for axis, v in whole])
+
+
+def bound_scales(layout: FlatLayout, flat: Tensor, log_step: Tensor, log_scale: Tensor, *, steps_fixed: bool) -> None:
+    """Keep the steps of values (p,) below where they mean nothing, and Laplace scales above."""
+    if not steps_fixed:
+        most = torch.log(MOST_STEP * group_max(layout, flat).clamp_min(LEAST_VALUE))
+        torch.minimum(log_step, most, out=log_step)
+    torch.maximum(log_scale, log_step + math.log(SCALE_FLOOR), out=log_scale)
 
 
 def to_arrays(layout: FlatLayout, flat: Tensor) -> dict[str, NDArray[np.float32]]:

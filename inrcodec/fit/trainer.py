@@ -23,10 +23,21 @@ from inrcodec.fit.contexts import Contexts, add_context_rate, make_contexts
 from inrcodec.fit.data import Data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.interrupt import deferred_interrupt
-from inrcodec.fit.optim import make_optimizers, set_learning_rates
+from inrcodec.fit.optim import cosine_factor, make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.fit.progress import advance, is_due
-from inrcodec.fit.quantized import FlatLayout, Rate, flat_layout, group_sum, initial_scales, leading, quantize_flat, rate, to_arrays
+from inrcodec.fit.quantized import (
+    FlatLayout,
+    Rate,
+    bound_scales,
+    flat_layout,
+    group_sum,
+    initial_scales,
+    leading,
+    quantize_flat,
+    rate,
+    to_arrays,
+)
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.fit.steering import rounded_turn, steer, wanted_distortion
 from inrcodec.networks.sape import PROGRESS
@@ -43,7 +54,6 @@ ROUNDED_EVERY = 0.015  # the same once values are rounded, when what fits is kep
 DISTORTION_OVER_SIZE = 1.5  # a file smaller by 1 % has about so many per cent more distortion
 MOST_OVER = 1.04  # sizes kept, over the one wanted
 NOISY_TRUST = 0.5  # in the size that values with noise are packed to, against what was known of it before
-SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
 TENSOR_OVERHEAD_BITS = 8 * 8  # lanes of one tensor
 GROUP_OVERHEAD_BITS = 8 * 3  # step and model codes of one group
 
@@ -196,13 +206,7 @@ def lies_between(step: int, part: float) -> bool:
 
 def learning_rate_factor(state: State, warmup: int, final: float, fraction: float) -> float:
     """Linear warm-up, then a cosine down to `final`."""
-    cosine = learning_rate_factor_of(fraction, final)
-    return state.rate_factor * cosine * min(1.0, (state.step + 1) / warmup)
-
-
-def learning_rate_factor_of(fraction: float, final: float) -> float:
-    """A cosine from 1 down to `final`."""
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    return state.rate_factor * cosine_factor(fraction, final) * min(1.0, (state.step + 1) / warmup)
 
 
 def _next_phase(state: State, data: Data) -> tuple[int, ...]:
@@ -233,7 +237,7 @@ def _apply_rate(
         state.log_step.grad = group_sum(layout, state.grads * residual) * step_size + weight * r.grad_log_step
     state.log_scale.grad = weight * r.grad_log_scale
     state.scale_optimizer.step()
-    torch.maximum(state.log_scale, state.log_step + math.log(SCALE_FLOOR), out=state.log_scale)
+    bound_scales(layout, state.values, state.log_step, state.log_scale, steps_fixed=state.snapped)
     # The rate is evaluated every few steps only, with as many times its weight.
     state.grads.add_(r.grad_values, alpha=weight * schedule.rate_every)
     bits = float(r.bits)

@@ -15,10 +15,9 @@ from inrcodec.backends.torch import TorchEngine, threads_of
 from inrcodec.coordinates import Lattice, Points, lattice
 from inrcodec.fit.data import training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
-from inrcodec.fit.optim import make_optimizers, set_learning_rates
+from inrcodec.fit.optim import cosine_factor, make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Schedule
 from inrcodec.fit.quantized import flat_layout, to_arrays
-from inrcodec.fit.trainer import learning_rate_factor_of
 from inrcodec.networks.base import Network
 
 
@@ -92,7 +91,7 @@ def fit(
     with team(data.parts) as threads:
         lanes = make_lanes(layout, flat, grads, frozen, device, threads.size)
         for step in range(recipe.steps):
-            factor = learning_rate_factor_of(step / recipe.steps, recipe.final_rate)
+            factor = cosine_factor(step / recipe.steps, recipe.final_rate)
             set_learning_rates(optimizers, [recipe.learning_rate, recipe.table_learning_rate][: len(optimizers)], factor)
             batch = data.batch(phases[int(order.integers(len(phases)))], step)
             sparse = recipe.mask_sparsity if getattr(config, "masks", 0) else 0.0
