@@ -90,7 +90,8 @@ def make_file(
 
 def bytes_beside_payloads(plan: Any, head: dict[str, Any], masks: Sequence[Entry], ancillary: tuple[Chunk, ...]) -> int:
     """What a file takes beside the payloads of its parameters, to a few bytes."""
-    tensors = [[spec.RANS, 1 << 8] for _ in plan.network.params(plan.config)]
+    # Lengths take as many bytes as they would at two bits a parameter.
+    tensors = [[spec.RANS, param.size // 4] for param in plan.network.params(plan.config)]
     full = {**head, "tens": [*tensors, *(entry for entry, _ in masks)]}
     return len(dump(Container(full, b"".join(bits for _, bits in masks), ancillary)))
 
