@@ -150,7 +150,7 @@ def _run(
         if rounding and not state.snapped:
             if plan.target.can_be_missed:
                 before_rounding = before_rounding or stage_start(state)
-            _snap_steps(state, schedule.rounded_push)
+            _snap_steps(state, schedule.rounded_push, fraction)
         set_learning_rates(state.optimizers, bases, learning_rate_factor(state, schedule.warmup, schedule.final_rate, fraction))
 
         residual = step_size = None
@@ -270,15 +270,15 @@ def _rate_of(
     return r
 
 
-def _snap_steps(state: State, rounded_push: float) -> None:
-    """From here on values are rounded as the file rounds them: steps are those it can hold, and stay."""
+def _snap_steps(state: State, rounded_push: float, fraction: float) -> None:
+    """From here on values are rounded as the file rounds them: steps are those it can hold, and stay; the distortion is another."""
     assert state.log_step is not None
     codes = nearest_step_codes(torch.exp(state.log_step).cpu().numpy())
     state.log_step.copy_(torch.log(torch.as_tensor(steps(codes), device=state.log_step.device)))
     state.log_step.grad = None
     state.snapped = True
-    if state.contexts is None:
-        state.correction = None
+    state.distortion, state.compared = None, fraction
+    state.correction = None if state.contexts is None else state.correction
     state.contexts = state.rounded_contexts
     state.pull += rounded_push
 
