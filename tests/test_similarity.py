@@ -53,11 +53,11 @@ def test_bytes_go_where_structure_is() -> None:
     codes = np.floor((0.5 + np.where(x < 0.5, noise, waves)) * 255 + 0.5).astype(np.uint8)
     similar = {}
     for metric in ("psnr", "ssim"):
-        encoded = inrcodec.encode(codes, metric=metric, size=1024, effort=3, device="cpu")
+        encoded = inrcodec.encode(codes, metric=metric, size=2048, effort=4, device="cpu")
         found = inrcodec.open(encoded.data, backend="numpy").decode().reshape(codes.shape)
         similar[metric] = ssim(codes[:, 32:] / 255, found[:, 32:] / 255)
         assert encoded.report.target_met
-    assert similar["ssim"] > similar["psnr"] + 0.05
+    assert similar["ssim"] > similar["psnr"] + 0.1
 
 
 @pytest.mark.parametrize(
