@@ -53,8 +53,7 @@ def ssim(a: NDArray[Any], b: NDArray[Any], *, axes: int = 2, missing: NDArray[np
     if missing is not None and missing.shape != a.shape[:axes]:
         raise UsageError(f"expected missing samples of shape {a.shape[:axes]}, got {missing.shape}")
     radius = (min(*a.shape[:axes], SSIM_WINDOW) - 1) // 2
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SSIM_SIGMA) ** 2)
-    taps /= taps.sum()
+    taps = ssim_window(radius)
     total, places = 0.0, 0
     for channel in np.ndindex(a.shape[axes:]):
         x, y = a[(..., *channel)], b[(..., *channel)]
@@ -62,6 +61,13 @@ def ssim(a: NDArray[Any], b: NDArray[Any], *, axes: int = 2, missing: NDArray[np
             total += float(found.sum() if kept is None else found[kept].sum())
             places += found.size if kept is None else int(kept.sum())
     return total / places if places else math.nan
+
+
+def ssim_window(radius: int) -> NDArray[np.float64]:
+    """Weights of the Gaussian window of SSIM along an axis, cut at `radius` samples: (2 radius + 1,)."""
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SSIM_SIGMA) ** 2)
+    found: NDArray[np.float64] = taps / taps.sum()
+    return found
 
 
 def edge_psnr(a: NDArray[Any], b: NDArray[Any], edges: NDArray[np.bool_]) -> float:

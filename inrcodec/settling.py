@@ -9,7 +9,7 @@ Made = tuple[bytes, Measured]  # a file, and what was measured on it
 OCTAVES = 12  # coarser or finer at most
 TRIES = 16
 LEAST_SIZE = 0.985  # of the size asked for, aimed at
-PROMISED_SIZE = 0.97
+PROMISED_SIZE = 0.97  # likewise, held to where it costs little
 MOST_LOSS = 0.3  # dB that using the bytes promised may cost
 MOST_PSNR = 0.1  # dB above the one asked for
 SIZE_SLOPE, PSNR_SLOPE = 0.01, 0.06  # octaves of the size and dB that one unit of `coarser` is worth, about
@@ -45,8 +45,8 @@ def settled(
         if 0 not in fitting:
             return file(largest)
         # Finer steps need not help: values may lie where only rounding brings them right. They do little harm where little is to be filled.
-        loss = file(0)[1].psnr - file(largest)[1].psnr
-        return file(0 if loss > (0.0 if length(0) >= PROMISED_SIZE * size else MOST_LOSS) else largest)
+        most = 0.0 if length(0) >= PROMISED_SIZE * size else MOST_LOSS
+        return file(0 if file(0)[1].psnr - file(largest)[1].psnr > most else largest)
     if psnr is not None:
         settle(lambda c: file(c)[1].psnr, low=psnr, high=psnr + MOST_PSNR, slope=PSNR_SLOPE, most=OCTAVES * octave)
         good = [one for one in files.values() if one[1].psnr >= psnr]

@@ -1,7 +1,12 @@
 """The metric SSIM: errors weighed by what they take from structural similarity."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import inrcodec
 from inrcodec.errors import UsageError
@@ -76,3 +81,18 @@ def test_sound_has_no_structural_similarity() -> None:
     request = Request(shape=(2000,), channels=1, kind="audio", metric="ssim", settings={})
     with pytest.raises(UsageError, match="metric: ssim is of images and volumes, got audio"):
         make_plan(request)
+
+
+def test_the_command_line_refuses_two_aims(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16), dtype=np.uint8)).save(tmp_path / "a.png")
+    arguments = ["encode", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.inr"), "--metric", "ssim", "--psnr", "30"]
+    assert subprocess.run([sys.executable, "-m", "inrcodec", *arguments], capture_output=True, check=False).returncode == 2
+    assert not (tmp_path / "a.inr").exists()
+
+
+def test_volumes_with_missing_samples_have_it_too() -> None:
+    values = np.random.default_rng(5).uniform(0, 1, (12, 12, 12)).astype(np.float32)
+    values[3:6, 2:5] = np.nan
+    encoded = inrcodec.encode(values, kind="volume", metric="ssim", settings={"steps": 20}, device="cpu")
+    found = inrcodec.open(encoded.data, backend="numpy").decode().reshape(values.shape)
+    assert np.array_equal(np.isnan(found), np.isnan(values))

@@ -20,7 +20,7 @@ from inrcodec.networks.base import Param
 
 SCALE_FLOOR = 0.2  # of a quantization step: below, zeros cost nothing less, and what has become zero could never come back
 MOST_STEP = 2.5  # times the largest value of a group: all of it is 0 then, and would take long to come back if steps went on growing
-LEAST_VALUE = 1e-6
+LEAST_VALUE = 1e-6  # of which a step may still be a multiple, where a group is all 0
 
 Tensor = torch.Tensor
 

@@ -9,7 +9,7 @@ by none). A sample lies in many windows; its weight is the mean of theirs.
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.metrics import SSIM_C2, SSIM_SIGMA, SSIM_WINDOW
+from inrcodec.metrics import SSIM_C2, SSIM_WINDOW, ssim_window
 
 Array = NDArray[np.float32]
 
@@ -27,8 +27,7 @@ def similarity_weights(values: Array) -> Array:
 def blurred(values: Array) -> Array:
     """`values` (*axes, c) under the Gaussian window of SSIM, mirrored at the borders."""
     reach = SSIM_WINDOW // 2
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SSIM_SIGMA) ** 2)
-    taps /= taps.sum()
+    taps = ssim_window(reach)
     for axis in range(values.ndim - 1):
         n = values.shape[axis]
         wide = np.pad(values, [(reach, reach) if k == axis else (0, 0) for k in range(values.ndim)], mode="symmetric")
