@@ -31,8 +31,7 @@ typedef struct {
     size_t size[4], axes, channels; /* nominal samples per axis, slowest first */
     int bits, codes, residual; /* of a code; whether samples are codes, and have corrections on the nominal grid */
     double lo[4], hi[4], affine[25]; /* borders of the axes, in the coordinates of inr_at; section 2, zeros where there is none */
-} inr_info;
-typedef struct inr_file inr_file;
+} inr_info; typedef struct inr_file inr_file;
 /* Opens a file. Also when it fails *out is to be closed, and says why; it is NULL only without any memory. limits may be NULL. */
 int inr_open(const void *data, size_t size, const inr_limits *limits, inr_file **out);
 const char *inr_error(const inr_file *file);
@@ -80,8 +79,7 @@ struct inr_file {
     int net, icc, dtype, valid, context; /* net: 0 siren.1, 1 msa.1, 2 sasnet.1, 3 sasnet.2; dtype: an index of inr_types, -1 for codes */
     size_t layers, h, n0, low, band, bands, groups, wide, features, levels, width, masks, dense, tensors;
     double first_omega, omega, period, stretch[4]; /* of msa.1 s_min and s_max are the omegas */
-    inr_level level[64]; inr_channel *channel; inr_tensor *tensor; inr_model model[INR_LAPLACE + 4096]; int logs[256];
-};
+    inr_level level[64]; inr_channel *channel; inr_tensor *tensor; inr_model model[INR_LAPLACE + 4096]; int logs[256]; };
 static void inr_fail(inr_file *f, int code, const char *text) { f->code = code; f->text = text; longjmp(f->escape, 1); }
 static void inr_must(inr_file *f, int right, int code, const char *text) { if (!right) inr_fail(f, code, text); }
 static void inr_need(inr_file *f, int right, const char *text) { inr_must(f, right, INR_CORRUPT, text); }
@@ -263,8 +261,7 @@ static unsigned inr_laplace_model(unsigned number, uint16_t *start) { /* section
     unsigned above = 8 - number % 8, below = number % 8, i; /* 4 - q, 4 + q */
     for (i = 0; i < 8 * 4098; i++, p = p * decay >> 24) {
         if (i % 8 == above % 8 && i >= above) up[(i - above) / 8] = (uint32_t)(p >> 11);
-        if (i % 8 == below) down[i / 8] = (uint32_t)(p >> 11); }
-    if (above == 8) up[4097] = (uint32_t)(p >> 11);
+        if (i % 8 == below) down[i / 8] = (uint32_t)(p >> 11); } if (above == 8) up[4097] = (uint32_t)(p >> 11);
     for (start[0] = 0, start[1] = 0, i = 0; i < 4096; i++, a += 2) {
         if (i && (up[i] <= up[i + 1] || down[i] <= down[i + 1])) break;
         sum = up[i] > up[i + 1] ? up[i] - up[i + 1] : 1; start[a + 1] = (uint16_t)(start[a] + sum);
@@ -566,8 +563,7 @@ static void inr_place(const inr_file *f, const inr_lattice_of *g, size_t index, 
         r /= g->finer[k]; } }
 static void inr_put(const inr_file *f, const inr_channel *c, double y, int free, size_t at, float *values, void *codes) { /* free: of a point */
     double v = c->scale * y + c->offset, code; v = free ? v : v < 0 ? 0 : v > 1 ? 1 : v; code = v == v ? v * (double)((1 << f->info.bits) - 1) + 0.5 : 0;
-    if (values) values[at] = (float)(c->low + v * (c->high - c->low));
-    else if (f->info.bits <= 8) ((uint8_t *)codes)[at] = (uint8_t)code;
+    if (values) values[at] = (float)(c->low + v * (c->high - c->low)); else if (f->info.bits <= 8) ((uint8_t *)codes)[at] = (uint8_t)code;
     else ((uint16_t *)codes)[at] = (uint16_t)code; }
 static int inr_fill(const inr_file *f, const inr_lattice_of *g, const double *points, float *values, void *codes) {
     size_t i, b, k, count, d = f->info.axes, c = f->info.channels, all = g->total * g->inner; double *x = inr_work(f), *y, *sum; if (!x) return INR_MEMORY;
@@ -599,7 +595,6 @@ int inr_open(const void *data, size_t size, const inr_limits *limits, inr_file *
     f->limits.samples = limits && limits->samples ? limits->samples : 1 << 26; bytes.at = (const uint8_t *)data;
     bytes.size = size; if (!setjmp(f->escape)) inr_parse(f, bytes);
     inr_release(&f->passing); return (*out)->code; }
-const char *inr_error(const inr_file *f) { return !f ? "not enough memory" : f->text ? f->text : ""; }
-const inr_info *inr_about(const inr_file *f) { return &f->info; }
+const char *inr_error(const inr_file *f) { return !f ? "not enough memory" : f->text ? f->text : ""; } const inr_info *inr_about(const inr_file *f) { return &f->info; }
 void inr_close(inr_file *f) { if (f) { inr_release(&f->kept); INR_FREE(f); } }
 #endif

@@ -19,14 +19,13 @@ from tools.papers.functions import VARIANT, VariantConfig, eigenvalue_ratios, fi
 from tools.papers.pictures import contribution_maps, high_share, moved, sheet, spectrum, spread_of
 from tools.papers.samples import SASNET_4, SCALES, ablation_row, row_name
 from tools.papers.signals import pattern
-from tools.papers.table import Report, Row, number
+from tools.papers.table import Item, Report, Row, averaged, number, standing, steps_up
 from tools.papers.training import Recipe, fit
 
 CPU = torch.device("cpu")
-QUICK = sorted(name for name in TABLES if name not in ("sasnet-table3", "msa-table2"))
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_command_works(name: str, tmp_path: Path) -> None:
     assert main([name, "--budget", "smoke", "--out", str(tmp_path), "--device", "cpu"]) == 0
     told = json.loads((tmp_path / f"{name}.json").read_text())
@@ -34,12 +33,12 @@ def test_every_command_works(name: str, tmp_path: Path) -> None:
     assert all(math.isfinite(value) for row in told["rows"] for value in row["ours"])
     text = (tmp_path / f"{name}.md").read_text()
     assert text.count("\n| ") == len(told["rows"]) + 2 and "one seed" in text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sasnet-table3", "msa-table2"])
-def test_commands_of_shapes(name: str, tmp_path: Path) -> None:
-    test_every_command_works(name, tmp_path)
+    assert told["machine"]["cores"] and told["seeds"] == [0]
+    if told["items"]:
+        assert {(item["method"], metric) for item in told["items"] for metric in item["values"]} == {
+            (row["method"], row["metric"]) for row in told["rows"]
+        }
+        assert len(told["verdict"]) > 0
 
 
 def test_names_and_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +53,42 @@ def test_rows_have_mean_and_spread(tmp_path: Path) -> None:
     report = Report(title="T", budget="cpu", difference="None.", rows=rows)
     assert "| A | PSNR | 30 | 1.5 | 1 |" in report.markdown() and "| B | MSE |  | 1.00e-09 | one seed |" in report.markdown()
     assert [number(v) for v in (0.0, 123456.0, 7.96e-14, math.inf)] == ["0", "1.235e+05", "7.96e-14", "inf"]
+
+
+def one_item(method: str, signal: str, value: float, seed: int = 0) -> Item:
+    return Item(method=method, signal=signal, seed=seed, parameters=1, seconds=0.0, values={"PSNR": value, "noisiness": value})
+
+
+def test_means_over_signals_and_who_is_ahead() -> None:
+    items = [
+        one_item(m, s, v)
+        for m, s, v in (("A", "x", 1.0), ("A", "y", 3.0), ("B", "x", 2.5), ("B", "y", 2.5), ("C", "x", 0.0), ("C", "y", 1.0))
+    ]
+    rows = averaged(items, {("A", "PSNR"): 9.0})
+    assert [(row.method, row.paper, row.ours) for row in rows if row.metric == "PSNR"] == [
+        ("A", 9.0, (2.0,)),
+        ("B", None, (2.5,)),
+        ("C", None, (0.5,)),
+    ]
+    assert standing(rows, "B", ("A", "C"), ("PSNR",)) == ("PSNR: B 2.5 is ahead of all 2, the next is A 2.",)
+    assert standing(rows, "A", ("B", "C"), ("PSNR", "noisiness")) == (
+        "PSNR: A 2 is not ahead of B 2.5.",
+        "noisiness: A 2 is not ahead of C 0.5.",
+    )
+    assert steps_up(rows, ("C", "B", "A")) == ("B is 2.00 dB above C.", "A is 0.50 dB not above, but below B.")
+    again = averaged([*items, *(one_item(item.method, item.signal, item.values["PSNR"] + 1, seed=1) for item in items)], {})
+    assert again[0].ours == (2.0, 3.0) and again[0].spread == 1.0
+
+
+def test_shapes_are_closed_and_the_right_way_out() -> None:
+    from tools.papers.shapes import formulas, shapes
+
+    assert {name: bool((values[[0, -1]] > 0).all()) for name, values in formulas(np.linspace(-1, 1, 12)).items()} == dict.fromkeys(
+        ("torus", "bumps", "knot", "gyroid"), True
+    )
+    vertices, faces = shapes("smoke")["torus"].shape.mesh
+    volume = np.einsum("ij,ij->i", vertices[faces[:, 0]], np.cross(vertices[faces[:, 1]], vertices[faces[:, 2]])).sum() / 6
+    assert volume == pytest.approx(2 * np.pi**2 * 0.6 * 0.25**2 / (1.7 * 1.05) ** 3, rel=0.2)
 
 
 def test_longer_fits_are_nearer_and_repeat() -> None:

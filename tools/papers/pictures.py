@@ -70,7 +70,7 @@ def spread_of(contribution: NDArray[np.float64]) -> float:
 
 
 def contribution_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    image, runs = signals.images(budget, "kodak")[0], []
+    image, runs = signals.first_image(budget, "kodak"), []
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
@@ -100,7 +100,7 @@ def initial_run(run: Run, seed: int) -> Run:
 
 
 def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    image, runs, curves = signals.images(budget, "div2k")[0], [], []
+    image, runs, curves = signals.first_image(budget, "div2k"), [], []
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
@@ -117,7 +117,7 @@ def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> 
 
 def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
     """Means of the learned masks near edges and in smooth regions; the masks of a file are drawn by tools/masks.py."""
-    image, runs = signals.images(budget, "kodak")[0], []
+    image, runs = signals.first_image(budget, "kodak"), []
     edges = edge_mask(image).reshape(-1)
     for seed in seeds:
         run = fitted("sasnet.1", image, budget, seed, device)
@@ -132,7 +132,7 @@ def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Repo
 
 def zoom_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
     """Against the image moved by 1/8 pixel (by its Fourier series), and how rough the enlarged image is between its pixels."""
-    image, runs = signals.images(budget, "kodak")[0], []
+    image, runs = signals.first_image(budget, "kodak"), []
     truth, shape = moved(image, SHIFT), image.shape[:2]
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}

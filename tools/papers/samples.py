@@ -2,7 +2,7 @@
 
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,10 +15,9 @@ from inrcodec.metrics import psnr, ssim
 from inrcodec.networks import NETWORKS
 from inrcodec.paper_metrics import image_figures
 from tools.papers import signals
-from tools.papers.table import Report, collected
+from tools.papers.table import Item, Numbers, Report, averaged, collected, standing, steps_up
 from tools.papers.training import Recipe, Run, fit
 
-Numbers = dict[tuple[str, str], float]
 NAMES = {
     "siren.1": "SIREN",
     "ffn.1": "FFN",
@@ -36,6 +35,7 @@ NAMES = {
 }
 RATES = {"wire.1": 5e-4, "ffn.1": 1e-3, "sape.1": 1e-3, "ngp.1": 1e-3, "rbf.1": 1e-3}  # of Adam; the others as SASNet's supplement
 PAPER_RATE = 1e-4
+RIVALS = ("SIREN", "FFN", "PEMLP", "Gauss", "WIRE", "FINER")  # of which SASNet claims to be ahead
 IMAGE_METRICS = ("PSNR", "SSIM", "PSNR_edge", "noisiness")
 SASNET_1 = {
     "SIREN": (34.64, 0.959, 31.37, 2.525),
@@ -82,25 +82,27 @@ OMEGAS = (10.0, 30.0, 60.0, 90.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What a budget is worth: parameters of a network, steps, learning rates times this."""
+    """What a budget is worth: parameters of a network, steps, learning rates times this, every how manieth sample a volume's axis gives."""
 
     parameters: int
     steps: int
     faster: float
+    stride: int = 1
 
-    def recipe(self, arch: str) -> Recipe:
-        rate = RATES.get(arch, PAPER_RATE) * self.faster
-        return Recipe(steps=self.steps, learning_rate=min(rate, 5e-3), table_learning_rate=5e-4 * self.faster)
+    def recipe(self, arch: str, axes: int = 2) -> Recipe:
+        rate, stride = RATES.get(arch, PAPER_RATE) * self.faster, self.stride if axes > 2 else 1
+        return Recipe(steps=self.steps, learning_rate=min(rate, 5e-3), table_learning_rate=5e-4 * self.faster, stride=stride)
 
 
 SCALES = {
     "smoke": Scale(parameters=1500, steps=12, faster=20.0),
-    "cpu": Scale(parameters=20_000, steps=600, faster=20.0),
+    "cpu": Scale(parameters=20_000, steps=600, faster=20.0, stride=2),
     "paper": Scale(parameters=128_865, steps=5000, faster=1.0),
 }
 SHORTER = {
     "smoke": "A generated signal of 24 pixels a side (12 voxels), 12 steps, about 1,500 parameters: it shows that the command works.",
-    "cpu": "One small signal (128 x 128 photograph; generated volume, video), 600 steps at 20 times the rate, about 20,000 parameters.",
+    "cpu": "Four small signals (photographs of 128 x 128; generated volumes of 48^3, every eighth voxel in a step), figures of one and the"
+    " video of the first alone; 600 steps at 20 times the rate, but at most 5e-3; about 20,000 parameters each.",
     "paper": "Full batch, Adam, 5,000 steps, about 128,865 parameters each; measures' unpublished constants are ours.",
 }
 
@@ -112,78 +114,85 @@ def sized(arch: str, shape: tuple[int, ...], channels: int, scale: Scale, *, ome
 def fitted(arch: str, values: NDArray[np.float32], budget: str, seed: int, device: torch.device, *, omega: float = 30.0) -> Run:
     scale = SCALES[budget]
     config = sized(arch, values.shape[:-1], values.shape[-1], scale, omega=omega)
-    return fit(NETWORKS[arch], config, values, scale.recipe(arch), seed=seed, device=device)
+    return fit(NETWORKS[arch], config, values, scale.recipe(arch, values.ndim - 1), seed=seed, device=device)
 
 
-def figures(run: Run, image: NDArray[np.float32]) -> tuple[float, ...]:
+def item(method: str, signal: str, seed: int, run: Run, values: Mapping[str, float]) -> Item:
+    parameters = sum(param.size for param in run.network.params(run.config) if param.trainable)
+    return Item(method=method, signal=signal, seed=seed, parameters=parameters, seconds=round(run.seconds, 2), values=dict(values))
+
+
+def figures(run: Run, image: NDArray[np.float32]) -> dict[str, float]:
     shape = image.shape[:2]
     found = np.clip(run.on(shape), 0, 1)
-    return tuple(asdict(image_figures(image, found, run.slopes(shape))).values())
+    numbers = asdict(image_figures(image, found, run.slopes(shape))).values()
+    return {metric: float(value) for metric, value in zip(IMAGE_METRICS, numbers, strict=True)}
 
 
-def image_table(title: str, folder: str, published: dict[str, tuple[float, ...]]) -> Any:
-    """The command of a table of image fits."""
+def image_table(title: str, folder: str, published: dict[str, tuple[float, ...]], more: tuple[str, ...] = ()) -> Any:
+    """The command of a table of image fits. `more`: methods that the paper's table has not."""
 
     def command(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-        archs = [arch for arch, name in NAMES.items() if name in published]
-        runs = []
+        items, images = list[Item](), signals.images(budget, folder)
         for seed in seeds:
-            found: Numbers = {}
-            for arch in archs:
-                each = [figures(fitted(arch, image, budget, seed, device, omega=43.0), image) for image in signals.images(budget, folder)]
-                found |= {(NAMES[arch], m): float(v) for m, v in zip(IMAGE_METRICS, np.mean(each, axis=0), strict=True)}
-            runs.append(found)
+            for arch in (arch for arch, name in NAMES.items() if name in (*published, *more)):
+                for name, image in images.items():
+                    run = fitted(arch, image, budget, seed, device, omega=43.0)
+                    items.append(item(NAMES[arch], name, seed, run, figures(run, image)))
         paper = {(name, m): v for name, values in published.items() for m, v in zip(IMAGE_METRICS, values, strict=False)}
-        return Report(title=title, budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+        rows = averaged(items, paper)
+        ours, rivals = ("SASNet", RIVALS) if "SASNet" in published else ("MSA", tuple(published))
+        verdict = standing(rows, ours, rivals, IMAGE_METRICS)
+        return Report(title=title, budget=budget, difference=SHORTER[budget], rows=rows, items=tuple(items), verdict=verdict)
 
     return command
 
 
 def volume_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    archs, runs = [arch for arch, name in NAMES.items() if name in SASNET_2], []
+    items, volumes = list[Item](), signals.volumes(budget)
     for seed in seeds:
-        found: Numbers = {}
-        for arch in archs:
-            each = []
-            for volume in signals.volumes(budget):
-                values = np.clip(fitted(arch, volume, budget, seed, device).on(volume.shape[:3]), 0, 1)
-                each.append((psnr(volume, values), ssim(volume, values, axes=3)))
-            found |= {(NAMES[arch], m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
-        runs.append(found)
+        for arch in (arch for arch, name in NAMES.items() if name in (*SASNET_2, *RIVALS)):
+            for name, volume in volumes.items():
+                run = fitted(arch, volume, budget, seed, device)
+                values = np.clip(run.on(volume.shape[:3]), 0, 1)
+                found = {"PSNR": psnr(volume, values), "SSIM": ssim(volume, values, axes=3)}
+                items.append(item(NAMES[arch], name, seed, run, found))
     paper = {(name, m): v for name, values in SASNET_2.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
-    return Report(title="SASNet, table 2: volumes", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+    rows = averaged(items, paper)
+    verdict = standing(rows, "SASNet", RIVALS, ("PSNR", "SSIM"))
+    title = "SASNet, table 2: volumes"
+    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=rows, items=tuple(items), verdict=verdict)
 
 
 def video_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    archs, runs, video = [arch for arch, name in NAMES.items() if name in MSA_1], [], signals.clip(budget)
+    items, video = list[Item](), signals.clip(budget)
     for seed in seeds:
-        found: Numbers = {}
-        for arch in archs:
+        for arch in (arch for arch, name in NAMES.items() if name in MSA_1):
             run = fitted(arch, video, budget, seed, device)
             values = np.clip(run.on(video.shape[:3]), 0, 1)
             each = [(psnr(a, b), ssim(a, b)) for a, b in zip(video, values, strict=True)]
-            found |= {(NAMES[arch], m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
-            found[NAMES[arch], "minutes"] = run.seconds / 60
-        runs.append(found)
+            means = {m: float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
+            items.append(item(NAMES[arch], "video", seed, run, {**means, "minutes": run.seconds / 60}))
     paper = {(name, m): v for name, values in MSA_1.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
-    return Report(title="MSA, table 1: video", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+    rows = averaged(items, paper)
+    verdict = standing(rows, "MSA", tuple(MSA_1), ("PSNR", "SSIM"))
+    title = "MSA, table 1: video"
+    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=rows, items=tuple(items), verdict=verdict)
 
 
 def ablation_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    scale, runs = SCALES[budget], []
+    scale, items, images = SCALES[budget], list[Item](), signals.images(budget, "div2k")
     for seed in seeds:
-        found: Numbers = {}
         for row in SASNET_4:
-            each = []
-            for image in signals.images(budget, "div2k"):
+            for name, image in images.items():
                 arch, config = ablation_row(row, image.shape[:2], image.shape[2], scale)
                 run = fit(NETWORKS[arch], config, image, scale.recipe(arch), seed=seed, device=device)
                 values = np.clip(run.on(image.shape[:2]), 0, 1)
-                each.append((psnr(image, values), ssim(image, values)))
-            found |= {(row_name(row), m): float(v) for m, v in zip(("PSNR", "SSIM"), np.mean(each, axis=0), strict=True)}
-        runs.append(found)
+                items.append(item(row_name(row), name, seed, run, {"PSNR": psnr(image, values), "SSIM": ssim(image, values)}))
     paper = {(row_name(row), m): v for row, values in SASNET_4.items() for m, v in zip(("PSNR", "SSIM"), values, strict=True)}
-    return Report(title="SASNet, table 4: ablation", budget=budget, difference=SHORTER[budget], rows=collected(runs, paper))
+    rows = averaged(items, paper)
+    title, verdict = "SASNet, table 4: ablation", steps_up(rows, [row_name(row) for row in ((0,) * 4, (1, 0, 0, 0), (1,) * 4)])
+    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=rows, items=tuple(items), verdict=verdict)
 
 
 def row_name(row: tuple[int, ...]) -> str:
@@ -211,7 +220,7 @@ def scalability_figure(budget: str, seeds: Sequence[int], device: torch.device) 
             for factor in factors:
                 part = replace(scale, parameters=int(scale.parameters * factor))
                 each = []
-                for image in signals.images(budget, "kodak"):
+                for image in list(signals.images(budget, "kodak").values())[: None if budget == "paper" else 1]:
                     config = sized(arch, image.shape[:2], image.shape[2], part, omega=43.0)
                     run = fit(NETWORKS[arch], config, image, part.recipe(arch), seed=seed, device=device)
                     each.append(psnr(image, np.clip(run.on(image.shape[:2]), 0, 1)))
@@ -221,7 +230,7 @@ def scalability_figure(budget: str, seeds: Sequence[int], device: torch.device) 
 
 
 def omega_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    image, runs = signals.images(budget, "div2k")[0], []
+    image, runs = signals.first_image(budget, "div2k"), []
     for seed in seeds:
         found: Numbers = {}
         for arch in ("siren.1", "sasnet.1"):
@@ -234,7 +243,7 @@ def omega_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Rep
 
 def cost_table(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
     """Mean time of a step, and memory: of CUDA's allocator there, else of the largest that Python's tracer saw."""
-    image, runs = signals.images(budget, "div2k")[0], []
+    image, runs = signals.first_image(budget, "div2k"), []
     published = {("SIREN", "step, us"): 29_224.0, ("SASNet", "step, us"): 43_107.0, ("SIREN", "MiB"): 2075.5, ("SASNet", "MiB"): 3031.6}
     for seed in seeds:
         found: Numbers = {}
@@ -257,7 +266,7 @@ def cost_table(budget: str, seeds: Sequence[int], device: torch.device) -> Repor
 
 def curves_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
     """Loss against steps and against wall time."""
-    image, runs, curves = signals.images(budget, "div2k")[0], [], []
+    image, runs, curves = signals.first_image(budget, "div2k"), [], []
     for seed in seeds:
         found: Numbers = {}
         for arch in COMPARED if budget == "paper" else ("siren.1", "finer.1", "msa.1", "sasnet.1"):
@@ -272,7 +281,7 @@ def curves_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Re
 
 
 TABLES = {
-    "sasnet-table1": image_table("SASNet, table 1: DIV2K", "div2k", SASNET_1),
+    "sasnet-table1": image_table("SASNet, table 1: DIV2K", "div2k", SASNET_1, ("PEMLP", "Gauss")),
     "sasnet-table2": volume_table,
     "sasnet-table4": ablation_table,
     "sasnet-supplement2": cost_table,

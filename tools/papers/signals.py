@@ -1,4 +1,5 @@
-"""What is measured: generated signals for the smoke budget, a bundled photograph for cpu, the papers' data sets for paper."""
+"""What is measured: generated signals for the smoke budget, four bundled photographs and generated volumes for cpu, the papers' data sets
+for paper."""
 
 from pathlib import Path
 
@@ -8,21 +9,26 @@ from numpy.typing import NDArray
 from tools.bench_common import DATA
 
 SMOKE, CPU = 24, 128  # pixels along a side
+BUNDLED = ("astronaut", "chelsea", "coffee", "rocket")  # with scikit-image
 PHOTOGRAPHS = {"div2k": "DIV2K", "kodak": "Kodak", "ct": "the TCIA CT slices", "ffhq": "FFHQ"}
 
 
-def images(budget: str, folder: str) -> list[NDArray[np.float32]]:
-    """Pictures (h, w, c) in [0, 1]. Raises SystemExit where the data of the paper are not there."""
+def images(budget: str, folder: str) -> dict[str, NDArray[np.float32]]:
+    """Pictures (h, w, c) in [0, 1] by name. Raises SystemExit where the data of the paper are not there."""
     if budget == "smoke":
-        return [pattern(SMOKE)]
+        return {"pattern": pattern(SMOKE)}
     if budget == "cpu":
-        return [photograph(CPU)]
+        return {name: photograph(name, CPU) for name in BUNDLED}
     from PIL import Image
 
     paths = sorted((DATA / folder).glob("*.png"))
     if not paths:
         raise SystemExit(f"error: {DATA / folder}: expected the PNG files of {PHOTOGRAPHS[folder]} (DATA=folder)")
-    return [np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255 for path in paths]
+    return {path.stem: np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255 for path in paths}
+
+
+def first_image(budget: str, folder: str) -> NDArray[np.float32]:
+    return next(iter(images(budget, folder).values()))
 
 
 def pattern(size: int) -> NDArray[np.float32]:
@@ -33,30 +39,35 @@ def pattern(size: int) -> NDArray[np.float32]:
     return np.stack([ground + waves + 0.15 * (x > y + 0.1 * k) for k in range(3)], axis=-1).clip(0, 1).astype(np.float32)
 
 
-def photograph(size: int) -> NDArray[np.float32]:
-    """scikit-image's astronaut, every fourth pixel after averaging."""
-    from skimage.data import astronaut
+def photograph(name: str, size: int) -> NDArray[np.float32]:
+    """The middle of a photograph of scikit-image, as large a square as a multiple of `size` fits, averaged over blocks."""
+    import skimage.data
 
-    whole = astronaut().astype(np.float32) / 255
-    step = len(whole) // size
-    return np.asarray(whole.reshape(size, step, size, step, 3).mean(axis=(1, 3)), dtype=np.float32)
+    whole = getattr(skimage.data, name)().astype(np.float32) / 255
+    step = min(whole.shape[:2]) // size
+    top, left = ((n - step * size) // 2 for n in whole.shape[:2])
+    blocks = whole[top : top + step * size, left : left + step * size].reshape(size, step, size, step, 3)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
-def smoke(size: int) -> NDArray[np.float32]:
-    """A plume (n, n, n, 1): what the density of smoke looks like, a thin curl in an empty box."""
+def smoke(size: int, seed: int = 0) -> NDArray[np.float32]:
+    """A plume (n, n, n, 1): what the density of smoke looks like, a thin curl in an empty box; other seeds curl otherwise."""
     z, y, x = np.mgrid[0:size, 0:size, 0:size] / size - 0.5
-    centre = 0.15 * np.sin(9 * y), 0.15 * np.cos(7 * y)
+    bend, turn = (1 + 0.3 * np.random.default_rng(seed).uniform(-1, 1, 2)) if seed else (1.0, 1.0)
+    centre = 0.15 * np.sin(9 * bend * y + seed), 0.15 * np.cos(7 * turn * y + seed)
     r = (x - centre[0]) ** 2 + (z - centre[1]) ** 2
-    return (np.exp(-r / 0.01) * (0.6 + 0.4 * np.sin(40 * x + 30 * y) * np.sin(35 * z)))[..., None].clip(0, 1).astype(np.float32)
+    return (np.exp(-r / 0.01) * (0.6 + 0.4 * np.sin(40 * x + 30 * y + seed) * np.sin(35 * z)))[..., None].clip(0, 1).astype(np.float32)
 
 
-def volumes(budget: str) -> list[NDArray[np.float32]]:
+def volumes(budget: str) -> dict[str, NDArray[np.float32]]:
+    """Volumes (*axes, 1) in [0, 1] by name. Raises SystemExit where the data of the paper are not there."""
     if budget != "paper":
-        return [smoke({"smoke": 12, "cpu": 48}[budget])]
+        size, count = {"smoke": (12, 1), "cpu": (48, 4)}[budget]
+        return {f"plume {seed}": smoke(size, seed) for seed in range(count)}
     paths = sorted((DATA / "scalarflow").glob("*.npy"))
     if not paths:
         raise SystemExit(f"error: {DATA / 'scalarflow'}: expected volumes of ScalarFlow as .npy (DATA=folder)")
-    return [_normal(np.load(path)) for path in paths]
+    return {path.stem: _normal(np.load(path)) for path in paths}
 
 
 def _normal(volume: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -1,13 +1,18 @@
-"""Rows of a table: the paper's number, ours over some seeds; as JSON and as Markdown."""
+"""Rows of a table: the paper's number, ours over some seeds and signals; as JSON and as Markdown."""
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from inrcodec.bench.machine import machine
+
 BUDGETS = ("smoke", "cpu", "paper")
+Numbers = dict[tuple[str, str], float]  # by (method, metric)
+LESS_IS_BETTER = ("noisiness", "Chamfer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +35,44 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Item:
+    """What one method got on one signal."""
+
+    method: str
+    signal: str
+    seed: int
+    parameters: int
+    seconds: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """A finished table. `difference`: in what the protocol is not the paper's. `curves`: more, for plots."""
+    """A finished table. `difference`: in what the protocol is not the paper's. `curves`: more, for plots. `verdict`: how claims stand."""
 
     title: str
     budget: str
     difference: str
     rows: tuple[Row, ...]
     curves: Any = None
+    items: tuple[Item, ...] = ()
+    verdict: tuple[str, ...] = ()
 
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         data, text = folder / f"{name}.json", folder / f"{name}.md"
         rows = [{"method": r.method, "metric": r.metric, "paper": r.paper, "ours": list(r.ours), "spread": r.spread} for r in self.rows]
-        told = {"title": self.title, "budget": self.budget, "difference": self.difference, "rows": rows, "curves": self.curves}
+        told = {
+            "title": self.title,
+            "budget": self.budget,
+            "machine": machine(),
+            "seeds": list(range(max((len(row.ours) for row in self.rows), default=0))),
+            "difference": self.difference,
+            "verdict": self.verdict,
+            "rows": rows,
+            "items": [asdict(item) for item in self.items],
+            "curves": self.curves,
+        }
         data.write_text(json.dumps(told, indent=1) + "\n")
         text.write_text(self.markdown())
         return data, text
@@ -56,6 +85,8 @@ class Report:
             lines.append(
                 f"| {r.method} | {r.metric} | {paper} | {number(r.mean)} | {number(r.spread) if len(r.ours) > 1 else 'one seed'} |"
             )
+        if self.verdict:
+            lines += ["", *(f"- {line}" for line in self.verdict)]
         return "\n".join(lines) + "\n"
 
 
@@ -65,9 +96,50 @@ def number(value: float) -> str:
     return f"{value:.4g}" if plain else f"{value:.2e}"
 
 
-def collected(runs: Sequence[dict[tuple[str, str], float]], published: dict[tuple[str, str], float]) -> tuple[Row, ...]:
+def collected(runs: Sequence[Numbers], published: Numbers) -> tuple[Row, ...]:
     """Rows of several seeds' results by (method, metric)."""
     return tuple(
         Row(method=method, metric=metric, paper=published.get((method, metric)), ours=tuple(run[method, metric] for run in runs))
         for method, metric in runs[0]
     )
+
+
+def averaged(items: Sequence[Item], published: Numbers) -> tuple[Row, ...]:
+    """Rows of means over the signals, one number a seed; every method is to have every signal."""
+    seeds, methods = sorted({item.seed for item in items}), dict.fromkeys(item.method for item in items)
+    runs = []
+    for seed in seeds:
+        run: Numbers = {}
+        for method in methods:
+            each = [item.values for item in items if item.method == method and item.seed == seed]
+            run |= {(method, metric): sum(values[metric] for values in each) / len(each) for metric in each[0]}
+        runs.append(run)
+    return collected(runs, published)
+
+
+def standing(rows: Sequence[Row], method: str, rivals: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    """A sentence a metric: whether `method` is ahead of all `rivals`, else of which it is not, and by how much."""
+    lines = []
+    for metric in metrics:
+        means = {row.method: row.mean for row in rows if row.metric == metric and row.method in (method, *rivals)}
+        sign = -1 if metric in LESS_IS_BETTER else 1
+        before = [name for name in means if name != method and not sign * means[method] > sign * means[name]]
+        best = max((name for name in means if name != method), key=lambda name: sign * means[name])
+        if before:
+            found = ", ".join(f"{name} {number(means[name])}" for name in sorted(before, key=lambda name: -sign * means[name]))
+            lines.append(f"{metric}: {method} {number(means[method])} is not ahead of {found}.")
+        else:
+            lines.append(
+                f"{metric}: {method} {number(means[method])} is ahead of all {len(means) - 1}, the next is {best} {number(means[best])}."
+            )
+    return tuple(lines)
+
+
+def steps_up(rows: Sequence[Row], methods: Sequence[str]) -> tuple[str, ...]:
+    """A sentence a step from one method to the next: by how much the PSNR is larger there, or that it is not."""
+    means = {row.method: row.mean for row in rows if row.metric == "PSNR"}
+    lines = []
+    for before, after in pairwise(methods):
+        gap = means[after] - means[before]
+        lines.append(f"{after} is {abs(gap):.2f} dB {'above' if gap > 0 else 'not above, but below'} {before}.")
+    return tuple(lines)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from inrcodec.backends.gradient import input_gradient
 from inrcodec.backends.threads import team
 from inrcodec.backends.torch import TorchEngine, threads_of
 from inrcodec.coordinates import Lattice, Points, lattice
-from inrcodec.fit.data import training_data
+from inrcodec.fit.data import Batch, training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
 from inrcodec.fit.optim import cosine_factor, make_optimizers, set_learning_rates
 from inrcodec.fit.plan import Schedule
@@ -63,6 +63,20 @@ class Run:
         return (found * self.scale).reshape(*shape, *found.shape[1:]).astype(np.float64)
 
 
+class Data(Protocol):
+    """Batches of samples, in an order that the caller draws; `scale`: values per output of the network."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def parts(self) -> int: ...
+
+    def phase_indices(self) -> list[tuple[int, ...]]: ...
+
+    def batch(self, phase: tuple[int, ...], step: int) -> Batch: ...
+
+
 def fit(
     network: Network,
     config: Any,
@@ -74,6 +88,23 @@ def fit(
     told: Callable[[int, float], None] | None = None,
 ) -> Run:
     """Fit to values (*axes, c) in [0, 1]. `told` has the step and the error of the batch."""
+    data = training_data(values, None, [(-1.0, 1.0)] * (values.ndim - 1), stride=recipe.stride, device=device, parts=threads_of(device))
+    return fit_data(network, config, data, recipe, scale=data.scale, offset=np.asarray(data.offset), seed=seed, device=device, told=told)
+
+
+def fit_data(
+    network: Network,
+    config: Any,
+    data: Data,
+    recipe: Recipe,
+    *,
+    scale: float,
+    offset: NDArray[np.float64],
+    seed: int,
+    device: torch.device,
+    told: Callable[[int, float], None] | None = None,
+) -> Run:
+    """Fit to batches of `data`; values are scale * outputs + offset (c,)."""
     torch.manual_seed(seed)
     params = network.params(config)
     initial = network.init(config, np.random.default_rng([seed, 0]))
@@ -81,7 +112,6 @@ def fit(
     frozen = {param.name: initial[param.name] for param in params if not param.trainable}
     flat = torch.cat([torch.as_tensor(initial[param.name]).reshape(-1) for param in layout.params]).to(device)
     grads = torch.zeros_like(flat)
-    data = training_data(values, None, [(-1.0, 1.0)] * (values.ndim - 1), stride=recipe.stride, device=device, parts=threads_of(device))
     schedule = Schedule(
         steps=recipe.steps, stride=recipe.stride, learning_rate=recipe.learning_rate, table_learning_rate=recipe.table_learning_rate
     )
@@ -102,4 +132,4 @@ def fit(
             if told is not None:
                 told(step + 1, error)
     found = {**to_arrays(layout, flat), **frozen}
-    return Run(network, config, found, data.scale, np.asarray(data.offset), tuple(curve), time.monotonic() - begin, device)
+    return Run(network, config, found, scale, offset, tuple(curve), time.monotonic() - begin, device)
