@@ -29,7 +29,8 @@ class Equation:
     """residual(u, x) = 0 inside; u is the exact solution on the sides named in `given`, each (axis, its low or high end).
 
     size: of the solution, which is this many times the network's output; scale: of the residual's terms, by which it is divided; s_min,
-    s_max: of MSA's frequencies, in radians per half an axis, enough for the solution.
+    s_max: of MSA's frequencies, in radians per half an axis, enough for the solution; aspect: how fast it changes along each of the
+    axes, by which the directions of these frequencies are drawn.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Equation:
     s_min: float
     s_max: float
     size: float = 1.0
+    aspect: tuple[float, ...] = (1.0, 1.0)
 
 
 def derivative(u: Scalar, k: int) -> Scalar:
@@ -119,6 +121,7 @@ EQUATIONS = {
         scale=1.0,
         s_min=0.5,
         s_max=1.7,
+        aspect=(0.05, 1.0),
     ),
     "allen-cahn": Equation(
         text="u_xx + u_yy + u (u^2 - 1) = f on [0, 1]^2, f and the border those of u = (sin x + sin(20 x) / 10) (sin y + sin(20 y) / 10)",

@@ -73,7 +73,7 @@ def solve(
     layout = flat_layout(network.params(config), CPU)
     if any(not param.trainable for param in network.params(config)):
         raise UsageError(f"arch: expected a network without frozen frequencies, got {network.id}")
-    initial = drawn(network, config, options.seed)
+    initial = drawn(network, config, options.seed, aspect=equation.aspect)
     conditions = collocation(equation, network, config, layout, options)
 
     def told(step: int, loss: float) -> bool:
@@ -100,12 +100,12 @@ def solve_by_name(name: str, *, neurons: int, options: Options, hidden_layers: i
     return solve(equation, NETWORKS["msa.1"], config, options)
 
 
-def drawn(network: Network, config: Any, seed: int) -> dict[str, NDArray[np.float32]]:
-    """The network's own initial values, but directions of unit length in the first layer, and no output."""
+def drawn(network: Network, config: Any, seed: int, *, aspect: tuple[float, ...] | None = None) -> dict[str, NDArray[np.float32]]:
+    """The network's own initial values, but directions of unit length in the first layer, and no output. `aspect` (d,): spread per axis."""
     rng = np.random.default_rng([seed, 0])
     values = network.init(config, rng)
     if "first.weight" in values:
-        first = rng.standard_normal(values["first.weight"].shape)
+        first = rng.standard_normal(values["first.weight"].shape) * (1.0 if aspect is None else np.array(aspect))
         values["first.weight"] = (first / np.linalg.norm(first, axis=1, keepdims=True)).astype(np.float32)
         values["first.bias"] = rng.uniform(-1, 1, values["first.bias"].shape).astype(np.float32)
     return {name: np.zeros_like(value) if name.startswith("out.") else value for name, value in values.items()}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from inrcodec.backends.torch import torch_device
 from inrcodec.errors import InrError
-from tools.papers import functions, pictures, samples, shapes
+from tools.papers import equations, functions, pictures, samples, shapes
 from tools.papers.table import BUDGETS
 
-TABLES = {**samples.TABLES, **shapes.TABLES, **functions.TABLES, **pictures.TABLES}
+TABLES = {**samples.TABLES, **shapes.TABLES, **functions.TABLES, **equations.TABLES, **pictures.TABLES}
 
 
 def main(arguments: list[str] | None = None) -> int:
