@@ -38,8 +38,9 @@ class Painter {
     this.#lost = error => {
       this.reason = error.message;
       gpu.end();
-      if (this.#gpu) changed();
+      const drew = this.#gpu;
       this.#gpu = null;
+      if (drew) changed();
     };
     try {
       const [{ speed, decoded }] = await gpu.all('gpu', given);
