@@ -6,6 +6,7 @@
 const WIDE = 256, MEMORY = 2 ** 27; // samples of a chunk along an axis; bytes of activations
 const PAUSE = 16, LEAST = 1024; // milliseconds of a chunk, and samples of one where so many take longer
 const CHECKED = 16, ALIKE = 0.25, APART = 4; // points along an axis that are compared; codes by which they may differ: on the mean, at most
+const TARGETS = 8, FEW = 4; // textures that a pass writes, and where so many float32 ones are too wide for a processor
 const UNITS = ['places', 'tables', 'masks', 'a', 'b']; // of textures
 
 class Gpu {
@@ -32,8 +33,8 @@ class Gpu {
     this.#net = described(file);
     this.#axes = file.head.axes.map(axis => ({ lo: -1, hi: 1, ...axis }));
     const limit = name => gl.getParameter(gl[name]);
-    this.#plan = planned(this.#net, file.head.out.channels,
-      { most: Math.min(limit('MAX_DRAW_BUFFERS'), limit('MAX_COLOR_ATTACHMENTS'), 8), room: limit('MAX_UNIFORM_BLOCK_SIZE') / 16 });
+    const targets = Math.min(limit('MAX_DRAW_BUFFERS'), limit('MAX_COLOR_ATTACHMENTS'), TARGETS), room = limit('MAX_UNIFORM_BLOCK_SIZE') / 16;
+    this.#plan = planned(this.#net, file.head.out.channels, { most: this.#fits(targets) ? targets : Math.min(targets, FEW), room });
     this.#allocate(limit('MAX_ARRAY_TEXTURE_LAYERS'), limit('MAX_TEXTURE_SIZE'));
     this.#compile(limit('UNIFORM_BUFFER_OFFSET_ALIGNMENT'));
     required(gl.getError() === gl.NO_ERROR && !gl.isContextLost(), 'failed to start');
@@ -100,47 +101,61 @@ class Gpu {
     const gl = this.#gl, { layers, passes, codes } = this.#plan, all = Object.values(layers).reduce((a, b) => a + b);
     this.#high = Math.min(WIDE, Math.floor(MEMORY / (16 * WIDE * all)));
     required(this.#high >= 16 && Object.values(layers).every(n => n <= depth), 'layers too wide');
-    const texture = (name, target) => {
-      gl.bindTexture(target, this.#textures[name] = gl.createTexture());
-      for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(target, filter, gl.NEAREST);
+    for (const [name, n] of Object.entries(layers)) this.#activations(name, this.#high, n);
+    const texture = name => {
+      gl.bindTexture(gl.TEXTURE_2D, this.#textures[name] = gl.createTexture());
+      this.#nearest(gl.TEXTURE_2D);
     };
-    for (const [name, n] of Object.entries(layers)) {
-      texture(name, gl.TEXTURE_2D_ARRAY);
-      gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA32F, WIDE, this.#high, n);
-    }
-    texture('places', gl.TEXTURE_2D);
+    texture('places');
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RG32F, 2 * WIDE + 4, 1 + (this.#net.grid?.levels.length ?? 0));
     if (this.#net.grid) {
       Object.assign(this.#net.grid, gridTables(this.#net.grid, this.#net.d));
       const { numbers } = this.#net.grid, rows = numbers.length / ROW;
       required(rows <= size && ROW <= size, 'tables too large');
-      texture('tables', gl.TEXTURE_2D);
+      texture('tables');
       gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R32F, ROW, rows);
       gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, rows, gl.RED, gl.FLOAT, numbers);
     }
     for (const pass of passes) {
-      pass.target = this.#target();
-      for (let i = 0; i < pass.count; i++) gl.framebufferTextureLayer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + i, this.#textures[pass.to], 0, pass.first + i);
-      this.#checked(pass.count);
+      pass.target = gl.createFramebuffer();
+      required(this.#complete(pass), 'no float32 targets');
     }
-    codes.target = this.#target();
-    gl.bindRenderbuffer(gl.RENDERBUFFER, gl.createRenderbuffer());
+    codes.target = gl.createFramebuffer();
+    const pixels = gl.createRenderbuffer();
+    gl.bindFramebuffer(gl.FRAMEBUFFER, codes.target);
+    gl.bindRenderbuffer(gl.RENDERBUFFER, pixels);
     gl.renderbufferStorage(gl.RENDERBUFFER, gl.RGBA8, WIDE, WIDE);
-    const pixels = gl.getParameter(gl.RENDERBUFFER_BINDING);
     gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.RENDERBUFFER, pixels);
-    this.#checked(1);
   }
 
-  #target() {
-    const gl = this.#gl, target = gl.createFramebuffer();
-    gl.bindFramebuffer(gl.FRAMEBUFFER, target);
-    return target;
+  #activations(name, high, n) {
+    const gl = this.#gl, target = gl.TEXTURE_2D_ARRAY;
+    gl.bindTexture(target, this.#textures[name] = gl.createTexture());
+    this.#nearest(target);
+    gl.texStorage3D(target, 1, gl.RGBA32F, WIDE, high, n);
   }
 
-  #checked(count) {
+  #nearest(target) {
     const gl = this.#gl;
-    gl.drawBuffers(Array.from({ length: count }, (_, i) => gl.COLOR_ATTACHMENT0 + i));
-    required(gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE, 'no float32 targets');
+    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(target, filter, gl.NEAREST);
+  }
+
+  // Whether a framebuffer with the textures that a pass writes can be.
+  #complete({ target, to, first, count }) {
+    const gl = this.#gl, places = Array.from({ length: count }, (_, i) => gl.COLOR_ATTACHMENT0 + i);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, target);
+    places.forEach((place, i) => gl.framebufferTextureLayer(gl.FRAMEBUFFER, place, this.#textures[to], 0, first + i));
+    gl.drawBuffers(places);
+    return gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
+  }
+
+  #fits(count) {
+    const gl = this.#gl, target = gl.createFramebuffer();
+    this.#activations('tried', 1, count);
+    const found = this.#complete({ target, to: 'tried', first: 0, count });
+    gl.deleteFramebuffer(target);
+    gl.deleteTexture(this.#textures.tried);
+    return found;
   }
 
   // Programs, and a buffer with the blocks of all passes.
@@ -234,8 +249,9 @@ class Gpu {
     const places = new Float32Array(2 * wide * (levels.length + 1));
     let at = 0;
     for (const { scale } of levels) lines.forEach((line, a) => line.forEach(x => {
-      places.set(placed(x, grid.stretch[a], scale), at);
-      at += 2;
+      const [corner, distance] = placed(x, grid.stretch[a], scale);
+      places[at++] = corner;
+      places[at++] = distance;
     }));
     lines.forEach((line, a) => line.forEach(x => {
       places[at] = x - middle[a];

@@ -14,7 +14,7 @@ function failed(error) {
   canvas.setAttribute('aria-busy', 'false');
 }
 
-// `more`: how one more worker is had, and what it is given.
+// `more`: what makes one more worker, what it is to open, and how many there are.
 const VIEWERS = {
   async plane(pool, head, more) {
     const { axes } = head, video = head.kind === 'video', rate = video && head.space?.spacing[0] > 0 ? 1 / head.space.spacing[0] : 10;
@@ -134,8 +134,9 @@ async function start() {
   const bytes = decoded('file'), source = ['inr', 'worker'].map(id => of(id).textContent).join('\n');
   const given = { bytes, mask: decoded('mask') }, workers = Math.min(Math.max(navigator.hardwareConcurrency || 2, 1), 8);
   of('save').href = URL.createObjectURL(new Blob([bytes]));
-  const pool = new Pool(source, workers), [{ head }] = await pool.all('open', given), kind = head.kind === 'shape' ? 'shape' : head.axes.length === 1 ? 'line' : 'plane';
-  const { viewer, key, turn, actual } = await VIEWERS[kind](pool, head, { begin: () => new Pool(source, 1), given, workers });
+  const pool = new Pool(source, workers), [{ head }] = await pool.all('open', given), more = { begin: () => new Pool(source, 1), given, workers };
+  const kind = head.kind === 'shape' ? 'shape' : head.axes.length === 1 ? 'line' : 'plane';
+  const { viewer, key, turn, actual } = await VIEWERS[kind](pool, head, more);
   const centred = factor => viewer.zoom(factor, canvas.width / 2, canvas.height / 2);
   gestures(canvas, {
     drag: (...way) => viewer.drag(...way),

@@ -44,7 +44,8 @@ class Painter {
     };
     try {
       const [{ speed, decoded }] = await gpu.all('gpu', given);
-      if (speed < decoded * workers && !this.asked) throw new Error(`WebGL2: ${speed.toPrecision(3)} samples a millisecond, of ${(decoded * workers).toPrecision(3)}`);
+      if (speed < decoded * workers && !this.asked)
+        throw new Error(`WebGL2: ${speed.toPrecision(3)} samples a millisecond, JavaScript ${(decoded * workers).toPrecision(3)}`);
       this.#speed = speed;
       this.#edge = EDGES.find(edge => edge * edge < speed * PATIENCE) ?? TILE;
       this.#gpu = gpu;
