@@ -238,8 +238,8 @@ def test_a_lost_context_is_left_to_javascript(page: Page, tmp_path: Path, monkey
 def test_what_moves_is_drawn_coarser(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = "if (this.by(placed) === 'webgl2') {"
     changed(monkeypatch, "painter.js", tiles, f"{tiles}\n      if (globalThis.still) return new Promise(() => {{}});")
-    changed(monkeypatch, "painter.js", "FRAME = 12", "FRAME = 1e3")
-    changed(monkeypatch, "plane.js", "this.#preview(2,", "this.#preview(1,")
+    changed(monkeypatch, "painter.js", "FRAME = 12", "FRAME = 1e6")
+    changed(monkeypatch, "plane.js", "this.#preview(2,", "this.#preview(1,")  # also where all is drawn in time
     file = opened(page, tmp_path, "wave", siren(300.0).bytes(), **ASKED)
     page.evaluate("globalThis.still = true")
     page.evaluate("inrViewer.zoom(12, 150, 50)")

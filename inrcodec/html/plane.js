@@ -255,10 +255,12 @@ class Plane {
     const first = origin.map(from => Math.max(from, 0)), count = first.map((from, k) => Math.min(origin[k] + [height, width][k], size[k]) - from);
     const step = this.#painter.step(placed, count[0] * count[1]);
     if (this.#asked || step < finest || step > coarsest || count.some(n => n <= 0)) return;
+    const round = this.#round;
     this.#asked = true;
     this.#painter.sketch(placed, first, count, step, this.#painter).then(found => {
       this.#asked = false;
       this.#moving = { copy: copied(found), shown, placed: [size, first], index, step };
+      if (round !== this.#round && this.#pending) this.#preview(finest, coarsest);
       this.#draw();
     });
   }
