@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inrcodec import html
+from inrcodec.container import dump, load
 from tests.browser import CHROMIUM, SOFTWARE_GPU, Page, browser
 from tests.test_browser import MOST, VALID, colours, decoded, difference, opened
 from tools import small_files
@@ -74,6 +76,18 @@ def test_slices_of_a_volume(page: Page, tmp_path: Path) -> None:
     page.evaluate("inrViewer.step(1, 3)")
     assert difference(page, file, least=0.1) < MOST
     page.evaluate("inrViewer.zoom(3, 100, 60)")
+    assert difference(page, file) < MOST
+    assert engine(page) == ("webgl2", "")
+
+
+def test_a_video_plays(page: Page, tmp_path: Path) -> None:
+    container = load((VALID / "volume-float32" / "input.inr").read_bytes())
+    head = {**container.head, "kind": "video", "space": {"spacing": [0.05, 0.0, 0.0], "units": "s"}}
+    file = opened(page, tmp_path, "video", dump(replace(container, head=head)), **ASKED)
+    page.evaluate("inrViewer.step(0, 2)")
+    page.click("#play")
+    page.wait("inrViewer.index[0] > 3")
+    page.click("#play")
     assert difference(page, file) < MOST
     assert engine(page) == ("webgl2", "")
 
