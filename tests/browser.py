@@ -21,7 +21,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless",
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -35,6 +34,8 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+WITHOUT_GPU = ("--disable-gpu", "--disable-software-rasterizer")
+SOFTWARE_GPU = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 PATIENCE = 180.0  # seconds for an answer
 
 
@@ -64,13 +65,13 @@ class Page:
                 return answer["result"]
             self._event(answer.get("method", ""), answer.get("params", {}))
 
-    def open(self, path: Path, *, width: int = 800, height: int = 600, ratio: float = 1.0, dark: bool = False) -> None:
-        """A file, in a window of so many CSS pixels; waits until all is drawn."""
+    def open(self, path: Path, *, width: int = 800, height: int = 600, ratio: float = 1.0, dark: bool = False, fragment: str = "") -> None:
+        """A file, in a window of so many CSS pixels, with what stands behind # in its address; waits until all is drawn."""
         self.errors.clear()
         self.requests.clear()
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=ratio, mobile=False)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=path.as_uri() + (fragment and f"#{fragment}"))
         self.wait("document.readyState === 'complete'")
         self.settle()
 
@@ -163,8 +164,8 @@ class Page:
 
 
 @contextmanager
-def browser() -> Iterator[Page]:
-    """A fresh Chromium without a network, with a profile of its own."""
+def browser(*flags: str) -> Iterator[Page]:
+    """A fresh Chromium without a network, with a profile of its own; `flags`: WITHOUT_GPU where there are none."""
     assert CHROMIUM
     to_browser, commands = os.pipe()
     answers, from_browser = os.pipe()
@@ -176,7 +177,7 @@ def browser() -> Iterator[Page]:
         os.dup2(high, 4)
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [CHROMIUM, *FLAGS, *(flags or WITHOUT_GPU), f"--user-data-dir={profile}", "about:blank"]
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, close_fds=False, preexec_fn=at_three_and_four)
         os.close(to_browser)

@@ -87,8 +87,13 @@ def test_a_wheel_has_the_decoder_and_every_package() -> None:
     assert sorted({*found, "inrcodec.web"}) == settings["packages"]
     assert settings["package-dir"]["inrcodec.web"] == "web"
     assert settings["package-data"]["inrcodec.web"] == ["inr.js"]
-    for name in (*html.IN_PAGE, *html.IN_WORKER, "page.html", "page.css"):
+    for name in (*html.IN_PAGE, *html.BY_GPU, *html.IN_WORKER, "page.html", "page.css"):
         assert f"*{Path(name).suffix}" in settings["package-data"]["inrcodec.html"]
+
+
+def test_only_pictures_come_with_shaders() -> None:
+    for name, expected in (("sasnet.2-rgb", True), ("volume-float32", True), ("shape-sdf", False), ("audio-windows", False)):
+        assert ("#version 300 es" in page_of((VALID / name / "input.inr").read_bytes()).parts["worker"]) == expected
 
 
 def test_names_are_text() -> None:

@@ -19,8 +19,9 @@ from inrcodec.version import VERSION
 
 HERE = Path(__file__).parent
 ELEMENTS = 1 << 25  # of parameters, masks and residuals; what web/inr.js takes
+BY_GPU = ("shaders.js", "layers.js", "gpu.js")
 IN_WORKER = ("vectors.js", "trace.js", "worker.js")
-IN_PAGE = ("vectors.js", "pool.js", "gestures.js", "plane.js", "shape.js", "line.js", "main.js")
+IN_PAGE = ("vectors.js", "pool.js", "gestures.js", "painter.js", "plane.js", "shape.js", "line.js", "main.js")
 MOVES = "Drag to move, wheel or pinch to zoom."
 KEYS = "Keys: arrows, + and -, 0 for all"
 
@@ -53,7 +54,7 @@ def html_page(data: bytes, *, name: str, limits: Limits = DEFAULT_LIMITS) -> byt
         "script": script,
         "script-hash": _hash(script),
         "decoder": decoder_source(),
-        "worker": _scripts(IN_WORKER),
+        "worker": _scripts((*BY_GPU, *IN_WORKER) if view == "plane" else IN_WORKER),
         "mask": b64encode(_mask(container)).decode(),
         "file": b64encode(data).decode(),
     }

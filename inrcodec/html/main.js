@@ -14,12 +14,15 @@ function failed(error) {
   canvas.setAttribute('aria-busy', 'false');
 }
 
+// `more`: what makes one more worker, what it is to open, and how many there are.
 const VIEWERS = {
-  plane(pool, head) {
+  async plane(pool, head, more) {
     const { axes } = head, video = head.kind === 'video', rate = video && head.space?.spacing[0] > 0 ? 1 / head.space.spacing[0] : 10;
-    let playing = 0;
-    const name = i => axes[i].name;
-    const viewer = new Plane(canvas, pool, head, ({ zoom, size, index }) => {
+    let playing = 0, viewer = null;
+    const name = i => axes[i].name, painter = new Painter(pool, head);
+    const started = painter.start(more.begin, more.given, more.workers, () => viewer?.again());
+    if (painter.asked) await started;
+    viewer = new Plane(canvas, painter, head, ({ zoom, size, index }) => {
       of('scale').textContent = `${short(zoom)}× · ${size[1]} × ${size[0]}`;
       for (const slider of of('sliders').querySelectorAll('input')) {
         slider.value = index[slider.dataset.axis];
@@ -129,10 +132,11 @@ function reader(pool, head, viewer) {
 
 async function start() {
   const bytes = decoded('file'), source = ['inr', 'worker'].map(id => of(id).textContent).join('\n');
+  const given = { bytes, mask: decoded('mask') }, workers = Math.min(Math.max(navigator.hardwareConcurrency || 2, 1), 8);
   of('save').href = URL.createObjectURL(new Blob([bytes]));
-  const pool = new Pool(source, Math.min(Math.max(navigator.hardwareConcurrency || 2, 1), 8));
-  const [{ head }] = await pool.all('open', { bytes, mask: decoded('mask') });
-  const { viewer, key, turn, actual } = VIEWERS[head.kind === 'shape' ? 'shape' : head.axes.length === 1 ? 'line' : 'plane'](pool, head);
+  const pool = new Pool(source, workers), [{ head }] = await pool.all('open', given), more = { begin: () => new Pool(source, 1), given, workers };
+  const kind = head.kind === 'shape' ? 'shape' : head.axes.length === 1 ? 'line' : 'plane';
+  const { viewer, key, turn, actual } = await VIEWERS[kind](pool, head, more);
   const centred = factor => viewer.zoom(factor, canvas.width / 2, canvas.height / 2);
   gestures(canvas, {
     drag: (...way) => viewer.drag(...way),

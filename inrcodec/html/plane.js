@@ -1,13 +1,19 @@
 // Two axes of a signal as a picture: zoomed, moved, and stepped through along the others. Grids are those of `inrcodec decode --size`.
 
-const TILE = 64, SKETCH = 256, COARSE = 8; // device pixels of a tile, of a sketched block, of a pixel of a sketch
+const SKETCH = 256, COARSE = 8, MOVING = 4; // device pixels of a sketched block, of a pixel of a sketch, of one of a frame that moves
 const FINEST = 2 ** 22; // samples along an axis; beyond, the coordinates of grid features, which are float32, show as steps
-const KEPT = 4096; // tiles
+const KEPT = 2 ** 24; // pixels of tiles
+
+const copied = ({ rgba, rows, columns }) => {
+  const copy = new OffscreenCanvas(columns, rows);
+  copy.getContext('2d').putImageData(new ImageData(rgba, columns, rows), 0, 0);
+  return copy;
+};
 
 class Plane {
   #canvas;
   #context;
-  #pool;
+  #painter;
   #axes;
   #ratio;
   #told;
@@ -19,6 +25,8 @@ class Plane {
   #sketches = new Map();
   #before = null;
   #whole = null;
+  #moving = null;
+  #asked = false;
   #pending = 0;
   #round = 0;
   #frame = 0;
@@ -26,10 +34,10 @@ class Plane {
   #fits = true;
 
   /** `told`: what is called with {zoom, size, slice} after every change, and failed(error). */
-  constructor(canvas, pool, head, told, failed) {
+  constructor(canvas, painter, head, told, failed) {
     this.#canvas = canvas;
     this.#context = canvas.getContext('2d', { colorSpace: 'srgb' });
-    this.#pool = pool;
+    this.#painter = painter;
     this.#told = told;
     this.#failed = failed;
     this.#axes = head.axes.map(axis => ({ lo: -1, hi: 1, ...axis }));
@@ -51,7 +59,7 @@ class Plane {
   /** Which two axes are seen, down and across. */
   show(shown) {
     this.#shown = shown;
-    this.#before = this.#whole = null;
+    this.#before = this.#whole = this.#moving = null;
     this.fit();
   }
 
@@ -85,6 +93,13 @@ class Plane {
     this.#changed();
   }
 
+  /** What draws changed. */
+  again() {
+    this.#keep();
+    this.#tiles.clear();
+    this.#changed();
+  }
+
   resized() {
     if (this.#fits) this.fit();
     else this.#changed();
@@ -112,7 +127,7 @@ class Plane {
     } else {
       this.#goal = this.#clipped(to);
       this.#round++;
-      this.#pool.drop(this);
+      this.#painter.drop(this);
       this.#busy(true);
       this.#draw();
     }
@@ -131,6 +146,15 @@ class Plane {
   get placed() {
     const [size, origin] = this.#placed();
     return { axes: this.#shown, size, origin, index: this.index };
+  }
+
+  /** What draws this grid, 'webgl2' or 'javascript', and why not the first one. */
+  get engine() {
+    return this.#painter.by(this.placed);
+  }
+
+  get reason() {
+    return this.#painter.reason;
   }
 
   #clipped({ zoom, u, v }) {
@@ -160,12 +184,12 @@ class Plane {
   #copied() {
     const copy = new OffscreenCanvas(this.#canvas.width, this.#canvas.height);
     copy.getContext('2d').drawImage(this.#canvas, 0, 0);
-    return { copy, shown: this.#shown, placed: this.#placed(), index: this.index };
+    return { copy, shown: this.#shown, placed: this.#placed(), index: this.index, step: 1 };
   }
 
   #changed() {
     if (!this.#canvas.width || !this.#view.zoom) return;
-    this.#pool.drop(this);
+    this.#painter.drop(this);
     this.#round++;
     this.#sketches.clear();
     this.#ask();
@@ -174,8 +198,8 @@ class Plane {
     this.#told({ zoom: this.#view.zoom, size, index: this.index });
   }
 
-  #key(size) {
-    return [...this.#shown, ...this.#at.filter((_, i) => !this.#shown.includes(i)), ...size].join();
+  #key(size, edge) {
+    return [...this.#shown, ...this.#at.filter((_, i) => !this.#shown.includes(i)), ...size, edge].join();
   }
 
   // Blocks [row, column] of `edge` pixels of the grid that are seen, from the middle outwards.
@@ -189,62 +213,56 @@ class Plane {
   }
 
   #ask() {
-    const round = this.#round, [size] = this.#placed(), key = this.#key(size);
-    const missing = this.#seen(TILE).filter(place => !this.#tiles.has(`${key}/${place}`));
-    const blocks = new Set(missing.map(place => place.map(i => Math.floor(i * TILE / SKETCH)).join()));
+    const round = this.#round, { placed } = this, { size } = placed, edge = this.#painter.edge(placed), key = this.#key(size, edge);
+    const missing = this.#seen(edge).filter(place => !this.#tiles.has(`${key}/${place}`));
     this.#pending = missing.length;
     this.#busy(this.#pending > 0);
-    const failed = error => this.#failed(error);
-    for (const place of this.#seen(SKETCH)) {
-      if (missing.length < 5 || !blocks.has(place.join())) continue;
-      const [points, rows, columns] = this.#points(place, size);
-      this.#sketches.set(place.join(), null);
-      this.#pool.ask('sketch', { points }, this).then(({ rgba }) => {
-        if (round !== this.#round) return;
-        const copy = new OffscreenCanvas(columns, rows);
-        copy.getContext('2d').putImageData(new ImageData(rgba, columns, rows), 0, 0);
-        this.#sketches.set(place.join(), { copy, place });
-        this.#draw();
-      }, failed);
-    }
+    const failed = error => this.#failed(error), current = () => round === this.#round;
+    if (this.engine === 'webgl2') this.#preview(2, missing.length > 1 ? COARSE : 0);
+    else if (missing.length > 4) this.#outline(new Set(missing.map(place => place.map(i => Math.floor(i * edge / SKETCH)).join())), current);
     for (const place of missing) {
-      this.#pool.ask('picture', this.#box(place, size), this).then(({ rgba }) => {
-        const width = Math.min(TILE, size[1] - place[1] * TILE);
-        this.#tiles.set(`${key}/${place}`, new ImageData(rgba, width, rgba.length / 4 / width));
-        if (round !== this.#round) return;
+      const first = place.map(i => i * edge), count = first.map((from, k) => Math.min(edge, size[k] - from));
+      this.#painter.picture(placed, first, count, this).then(({ rgba }) => {
+        this.#tiles.set(`${key}/${place}`, new ImageData(rgba, count[1], count[0]));
+        if (!current()) return;
         this.#pending--;
         this.#draw();
       }, failed);
     }
     for (const old of this.#tiles.keys()) {
-      if (this.#tiles.size <= KEPT) break;
+      if (this.#tiles.size * edge * edge <= KEPT) break;
       this.#tiles.delete(old);
     }
   }
 
-  #box(place, [my, mx]) {
-    const size = this.#axes.map(({ n }) => n), region = this.#at.map(i => [i, i + 1]);
-    this.#shown.forEach((axis, k) => {
-      const m = k ? mx : my, { n } = this.#axes[axis], first = place[k] * TILE;
-      size[axis] = m;
-      region[axis] = [first / m * n, Math.min((first + TILE) / m * n, n)];
-    });
-    return { size, region };
+  // Blocks in few points, before their tiles.
+  #outline(blocks, current) {
+    const { placed } = this;
+    for (const place of this.#seen(SKETCH).filter(place => blocks.has(place.join()))) {
+      const first = place.map(i => i * SKETCH), count = first.map((from, k) => Math.min(SKETCH, placed.size[k] - from));
+      this.#sketches.set(place.join(), null);
+      this.#painter.sketch(placed, first, count, COARSE, this).then(found => {
+        if (!current()) return;
+        this.#sketches.set(place.join(), { copy: copied(found), place });
+        this.#draw();
+      }, error => this.#failed(error));
+    }
   }
 
-  #points(place, size) {
-    const along = k => Array.from({ length: Math.ceil(Math.min(SKETCH, size[k] - place[k] * SKETCH) / COARSE) }, (_, i) => {
-      const { lo, hi } = this.#axes[this.#shown[k]];
-      return lo + Math.min((place[k] * SKETCH + (i + 0.5) * COARSE) / size[k], 1) * (hi - lo);
+  // All that is seen at once, coarser where it takes long; one such picture at a time.
+  #preview(finest, coarsest) {
+    const { placed } = this, { size, origin, index } = placed, { width, height } = this.#canvas, shown = this.#shown;
+    const first = origin.map(from => Math.max(from, 0)), count = first.map((from, k) => Math.min(origin[k] + [height, width][k], size[k]) - from);
+    const step = this.#painter.step(placed, count[0] * count[1]);
+    if (this.#asked || step < finest || step > coarsest || count.some(n => n <= 0)) return;
+    const round = this.#round;
+    this.#asked = true;
+    this.#painter.sketch(placed, first, count, step, this.#painter).then(found => {
+      this.#asked = false;
+      this.#moving = { copy: copied(found), shown, placed: [size, first], index, step };
+      if (round !== this.#round && this.#pending) this.#preview(finest, coarsest);
+      this.#draw();
     });
-    const [down, across] = [along(0), along(1)], d = this.#axes.length, points = new Float64Array(down.length * across.length * d);
-    const fixed = this.#axes.map(({ lo, hi, n }, i) => lo + (this.#at[i] + 0.5) / n * (hi - lo));
-    for (let i = 0; i < points.length; i += d) {
-      points.set(fixed, i);
-      points[i + this.#shown[0]] = down[Math.floor(i / d / across.length)];
-      points[i + this.#shown[1]] = across[i / d % across.length];
-    }
-    return [points, down.length, across.length];
   }
 
   #busy(busy) {
@@ -255,6 +273,7 @@ class Plane {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       if (this.#goal) this.#approach();
+      if (this.#goal) this.#preview(1, MOVING);
       this.#paint();
       if (this.#goal) this.#draw();
       else this.#busy(this.#pending > 0);
@@ -276,18 +295,26 @@ class Plane {
   }
 
   #paint() {
-    const context = this.#context, { width, height } = this.#canvas, [size, [oy, ox]] = this.#placed(), key = this.#key(size);
+    const context = this.#context, { width, height } = this.#canvas, [size, [oy, ox]] = this.#placed();
+    const edge = this.#painter.edge(this.placed), key = this.#key(size, edge);
     const box = [-ox, -oy, size[1], size[0]], style = this.#canvas.previousElementSibling.style;
     ['left', 'top', 'width', 'height'].forEach((edge, k) => { style[edge] = `${box[k] / devicePixelRatio}px`; });
     context.clearRect(0, 0, width, height);
     const scaled = kept => {
       if (kept?.shown.join() !== this.#shown.join()) return;
       const [[my, mx], [y, x]] = kept.placed, [sy, sx] = [size[0] / my, size[1] / mx];
-      context.drawImage(kept.copy, x * sx - ox, y * sy - oy, kept.copy.width * sx, kept.copy.height * sy);
+      context.drawImage(kept.copy, x * sx - ox, y * sy - oy, kept.copy.width * kept.step * sx, kept.copy.height * kept.step * sy);
     };
-    const before = this.#before, sharp = before && before.index.join() === this.#at.join() && size[1] < before.placed[0][1] * COARSE / 2;
+    const here = kept => kept?.index.join() === this.#at.join(), before = this.#before, moving = here(this.#moving) ? this.#moving : null;
+    const sharp = here(before) && size[1] < before.placed[0][1] * (moving ? moving.step : COARSE / 2);
     scaled(this.#whole);
     if (!sharp) scaled(before);
+    context.save();
+    context.beginPath();
+    context.rect(...box);
+    context.clip();
+    scaled(moving);
+    context.restore();
     for (const sketch of this.#sketches.values()) {
       if (this.#goal || !sketch) continue;
       const { copy, place: [row, column] } = sketch, [x, y] = [column * SKETCH - ox, row * SKETCH - oy];
@@ -296,9 +323,9 @@ class Plane {
     }
     if (sharp) scaled(before);
     if (this.#goal) return;
-    for (const [row, column] of this.#seen(TILE)) {
+    for (const [row, column] of this.#seen(edge)) {
       const tile = this.#tiles.get(`${key}/${row},${column}`);
-      if (tile) context.putImageData(tile, column * TILE - ox, row * TILE - oy);
+      if (tile) context.putImageData(tile, column * edge - ox, row * edge - oy);
     }
     if (!this.#pending && this.#view.zoom <= this.fitting) this.#whole = this.#copied();
   }

@@ -43,6 +43,11 @@ class Pool {
     this.#waiting = this.#waiting.filter(job => job.owner !== owner);
   }
 
+  end() {
+    this.#waiting = [];
+    for (const worker of this.#workers) worker.terminate();
+  }
+
   #send(worker, op, given, job) {
     return new Promise((resolve, reject) => {
       const id = ++this.#id;

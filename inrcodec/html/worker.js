@@ -1,6 +1,6 @@
 // In a worker, behind inr.js: answers {id, op, ...} with {id, ...} or {id, error}.
 
-let file, distances;
+let file, distances, gpu;
 
 const inflated = async bytes =>
   new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer());
@@ -11,6 +11,17 @@ const OPERATIONS = {
     const content = mask.length ? await inflated(mask) : null;
     file = parse(bytes, content ? { zstd: () => content } : {});
     return { head: file.head };
+  },
+  // To draw as well: samples a millisecond by either way.
+  async gpu(given) {
+    const gl = Gpu.context();
+    await OPERATIONS.open(given);
+    gpu = new Gpu(gl, file);
+    gpu.check();
+    return gpu.measure();
+  },
+  draw(given) {
+    return gpu.draw(given);
   },
   picture({ size, region }) {
     const [tile] = file.tiles({ size, region, tile: 2 ** 31 });
