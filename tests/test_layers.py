@@ -18,7 +18,7 @@ ORDER = (
     ("coordinates",),
     ("windows",),
     ("rans",),
-    ("entropy", "quantize", "lattice", "metrics", "edges", "sound_metrics", "mesh"),
+    ("entropy", "quantize", "lattice", "metrics", "edges", "lpips", "sound_metrics", "mesh"),
     ("ops",),
     ("networks", "signals"),
     ("head",),
@@ -39,7 +39,7 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/", "solve/"),
+    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/", "solve/", "lpips.py"),
     "onnx": ("backends/onnx",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),

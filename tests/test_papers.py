@@ -11,13 +11,15 @@ import torch
 from inrcodec.backends.numpy import NumpyOps
 from inrcodec.coordinates import lattice
 from inrcodec.fit.comparison_presets import comparison_config
+from inrcodec.lpips import lpips_shapes
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.msa import MsaConfig
+from inrcodec.networks.siren import SirenConfig
 from tests.nets import lively_params, small_networks
 from tools.papers.__main__ import TABLES, main
 from tools.papers.functions import VARIANT, VariantConfig, eigenvalue_ratios, fit_1d, multiscale
 from tools.papers.pictures import contribution_maps, high_share, moved, sheet, spectrum, spread_of
-from tools.papers.samples import SASNET_4, SCALES, ablation_row, row_name
+from tools.papers.samples import SASNET_4, SCALES, ablation_row, figures, row_name
 from tools.papers.signals import pattern
 from tools.papers.table import Item, Report, Row, averaged, number, standing, steps_up
 from tools.papers.training import Recipe, fit
@@ -89,6 +91,16 @@ def test_shapes_are_closed_and_the_right_way_out() -> None:
     vertices, faces = shapes("smoke")["torus"].shape.mesh
     volume = np.einsum("ij,ij->i", vertices[faces[:, 0]], np.cross(vertices[faces[:, 1]], vertices[faces[:, 2]])).sum() / 6
     assert volume == pytest.approx(2 * np.pi**2 * 0.6 * 0.25**2 / (1.7 * 1.05) ** 3, rel=0.2)
+
+
+def test_lpips_where_there_are_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({name: torch.full(shape, 0.01) for name, shape in lpips_shapes().items()}, tmp_path / "w.pth")
+    run = fit(
+        NETWORKS["siren.1"], SirenConfig(2, 3, 4, 0, 30.0, 30.0), pattern(36), Recipe(steps=1, learning_rate=1e-3), seed=0, device=CPU
+    )
+    assert "LPIPS" not in figures(run, pattern(36))
+    monkeypatch.setenv("LPIPS", str(tmp_path / "w.pth"))
+    assert figures(run, pattern(36))["LPIPS"] >= 0 and "LPIPS" not in figures(run, pattern(24))
 
 
 def test_longer_fits_are_nearer_and_repeat() -> None:

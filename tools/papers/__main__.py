@@ -4,6 +4,7 @@
 
 Writes NAME.json (rows, curves) and NAME.md: the paper's number, ours, the spread over seeds, in what the protocol differs. smoke takes
 seconds, cpu minutes on two cores, paper is the full protocol on a GPU with the papers' data under DATA. Without NAME the names are printed.
+LPIPS=FILE, weights of the reference implementation with AlexNet, adds that measure to tables of images of at least 35 pixels a side.
 """
 
 import argparse

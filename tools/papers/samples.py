@@ -1,9 +1,11 @@
 """Tables of images, volumes and video: SASNet tables 1, 2, 4, supplement 2 to 5, figure 6, its omega_0; MSA table 1, figure 3."""
 
+import os
 import time
 import tracemalloc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.fit.comparison_presets import COMPARED, ablated, comparison_config, trainable
+from inrcodec.lpips import LEAST, lpips, read_lpips
 from inrcodec.metrics import psnr, ssim
 from inrcodec.networks import NETWORKS
 from inrcodec.paper_metrics import image_figures
@@ -126,7 +129,16 @@ def figures(run: Run, image: NDArray[np.float32]) -> dict[str, float]:
     shape = image.shape[:2]
     found = np.clip(run.on(shape), 0, 1)
     numbers = asdict(image_figures(image, found, run.slopes(shape))).values()
-    return {metric: float(value) for metric, value in zip(IMAGE_METRICS, numbers, strict=True)}
+    told = {metric: float(value) for metric, value in zip(IMAGE_METRICS, numbers, strict=True)}
+    weights = lpips_weights(os.environ.get("LPIPS"))
+    fits = image.shape[2] == 3 and min(shape) >= LEAST
+    return {**told, "LPIPS": lpips(image, found, weights)} if weights is not None and fits else told
+
+
+@lru_cache(maxsize=1)
+def lpips_weights(path: str | None) -> Mapping[str, Any] | None:
+    """Of the file that the environment names, which the project does not ship."""
+    return read_lpips(path) if path else None
 
 
 def image_table(title: str, folder: str, published: dict[str, tuple[float, ...]], more: tuple[str, ...] = ()) -> Any:
