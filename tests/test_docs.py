@@ -48,6 +48,22 @@ def test_figures_of_photographs_come_from_the_results() -> None:
     assert not all(figure in text for figure in expected_photograph_figures(results))
 
 
+def expected_ablation_figures(results: dict) -> list[str]:
+    gain, found = results["ablation"]["gain_db"], results["ablation"]["rows"]
+    lost = ("no contexts", "sasnet.1", "slow steps", "late rate", "rate every 4th step", "trunk of 32")
+    changed = ("longer", "later rounding", "two features a level", "between the samples", "cubic levels", "trunk of 96")
+    seconds = {row["change"]: row["encode_seconds"] for row in found}
+    longer = f"effort 6, in {seconds['longer'] / seconds['default']:.1f} times the time"
+    return [longer, *(f"| {-gain[key]:.2f} dB |" for key in lost), *(f"| {gain[key]:+.2f} dB |" for key in changed)]
+
+
+def test_figures_of_the_ablation_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "ablation_cpu.json").read_text())
+    assert all(figure in README for figure in expected_ablation_figures(results)), expected_ablation_figures(results)
+    results["ablation"]["gain_db"]["sasnet.1"] += 1
+    assert not all(figure in README for figure in expected_ablation_figures(results))
+
+
 def expected_signal_figures(results: dict) -> list[str]:
     shapes = {row["key"]: row for row in results["shapes"]["rows"]}
     chosen = [shapes[f"{name}/inrcodec/50000"] for name in ("armadillo", "rocker-arm", "fandisk")]
