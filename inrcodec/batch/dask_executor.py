@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inrcodec.batch.pool import Work
+from inrcodec.batch.pool import Work, interrupts_held
 from inrcodec.batch.tasks import Result, Task
 from inrcodec.errors import BackendMissing, UsageError
 
@@ -19,9 +19,10 @@ class DaskPool:
         self._running: dict[Any, int] = {}
         self._cluster = None
         if address is None:
-            self._cluster = self._distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-            )
+            with interrupts_held():
+                self._cluster = self._distributed.LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+                )
         try:
             self._client = self._distributed.Client(address or self._cluster, set_as_default=False)
         except OSError as error:
@@ -38,7 +39,8 @@ class DaskPool:
         self._running[self._client.submit(self._work, task, pure=False)] = number
 
     def finished(self) -> tuple[int, Result | None]:
-        future = next(iter(self._distributed.wait(list(self._running), return_when="FIRST_COMPLETED").done))
+        with self._client.as_current():
+            future = next(iter(self._distributed.wait(list(self._running), return_when="FIRST_COMPLETED").done))
         number = self._running.pop(future)
         try:
             result: Result = future.result()

@@ -2,17 +2,14 @@
 
 import multiprocessing
 import os
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
-from inrcodec.batch.pool import Work
+from inrcodec.batch.pool import Work, interrupts_held
 from inrcodec.batch.tasks import Result, Task
 
 
@@ -65,7 +62,7 @@ class LocalPool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._threads, self._work), daemon=True)
-        with _interrupts_held():
+        with interrupts_held():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -76,19 +73,6 @@ def _end(worker: _Worker) -> None:
     worker.process.kill()
     worker.process.join()
     worker.process.close()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, which is for the process that gives out the tasks."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: "Connection[Any, Any]", threads: int, work: Work) -> None:

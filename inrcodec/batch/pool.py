@@ -1,7 +1,10 @@
 """Places where tasks run, and the order of work on them: as many at a time as there are places, a lost one again."""
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import NamedTuple, Protocol
 
 from inrcodec.batch.tasks import Result, Task
@@ -49,6 +52,21 @@ def outcomes(tasks: Sequence[Task], pool: Pool, *, retries: int) -> Iterator[Out
             waiting.append(number)
         else:
             yield Outcome(number, _lost(tasks[number], attempts[number]) if result is None else result, attempts[number])
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """A process started here never sees Ctrl-C, which is for the process that gives out the tasks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Where it is not running yet, the first process starts it, and lets interrupts through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _lost(task: Task, attempts: int) -> Result:

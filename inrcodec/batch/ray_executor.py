@@ -1,11 +1,14 @@
 """A Ray cluster, or one of this machine's processes."""
 
 import os
+import socket
 from typing import Any
 
 from inrcodec.batch.pool import Work
 from inrcodec.batch.tasks import Result, Task
 from inrcodec.errors import BackendMissing
+
+_PATIENCE = 10.0  # seconds
 
 
 class RayPool:
@@ -63,6 +66,14 @@ def _connect(ray: Any, jobs: int | None, threads: int, address: str | None) -> N
         )
         return
     try:
+        _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, RuntimeError, ValueError) as error:
         raise BackendMissing(f"--executor ray: no cluster at {address}: {error}") from error
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens at a host and port, for which Ray itself waits many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()

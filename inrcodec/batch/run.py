@@ -43,12 +43,24 @@ def missing(tasks: Sequence[Task], rows: Mapping[str, Row], folder: Path) -> lis
     return [task for task in tasks if not is_done(task, rows.get(task.output), folder)]
 
 
+def sweep(tasks: Sequence[Task], folder: Path) -> None:
+    """Take away what a run that was killed while it wrote an output has left."""
+    names: dict[Path, set[str]] = defaultdict(set)
+    for task in tasks:
+        path = folder / task.output
+        names[path.parent].add(path.name[:64])
+    for parent, known in names.items():
+        for entry in os.listdir(parent) if parent.is_dir() else ():
+            found = _LEFT_OVER.fullmatch(entry)
+            if found and found[1] in known:
+                (parent / entry).unlink()
+
+
 def carry_out(
     tasks: Sequence[Task], manifest: Manifest, pool: Pool, *, retries: int, progress: ProgressCallback | None = None
 ) -> Iterator[Row]:
     """Do the tasks, write every file that comes back beside `manifest` and then its line, which is given as it is on the disk."""
     folder = manifest.path.parent
-    _sweep(tasks, folder)
     begin, count = time.monotonic(), len(tasks)
     if progress is not None:
         progress(Progress("batch", 0, count, None, None, None))
@@ -67,16 +79,3 @@ def carry_out(
 
 def _places(threads: int) -> int:
     return max(1, cores() // threads)
-
-
-def _sweep(tasks: Sequence[Task], folder: Path) -> None:
-    """Take away what a run that was killed while it wrote an output has left."""
-    names: dict[Path, set[str]] = defaultdict(set)
-    for task in tasks:
-        path = folder / task.output
-        names[path.parent].add(path.name[:64])
-    for parent, known in names.items():
-        for entry in os.listdir(parent) if parent.is_dir() else ():
-            found = _LEFT_OVER.fullmatch(entry)
-            if found and found[1] in known:
-                (parent / entry).unlink()

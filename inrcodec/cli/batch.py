@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from inrcodec.cli.common import AS_JSON, NO_PROGRESS, QUIET, ProgressLine, human
 from inrcodec.cli.encode_options import EncodingCommand, encoding_options
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import InrError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from inrcodec.batch.manifest import Row
 
 
 @click.command(
@@ -30,7 +34,12 @@ from inrcodec.errors import InrError, Interrupted, UsageError
 @click.option("--address", help="Of a Ray cluster or a Dask scheduler that runs. Default: processes of this machine.")
 @click.option("--gpus", type=click.FloatRange(min=0), metavar="X", help="With Ray: GPUs of a task, 0.25 for a quarter of one.")
 @click.option(
-    "--retries", type=click.IntRange(min=0), default=2, show_default=True, help="Tries more, where a worker died or its machine failed."
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Tries more, where a worker died or its machine failed.",
 )
 @click.option(
     "--resume/--force",
@@ -67,7 +76,7 @@ def command(
 
     DIR: every file in it that can be read. LIST: a .txt or .lst file, or - for stdin, with one path a line. Every other FILE is a signal.
     A file has the bytes that encode gives it with the same options and --threads, 1 here unless said otherwise. Workers read the sources
-    by their paths. Failures are listed at the end; the exit code is that of the first.
+    by their paths: a cluster has the folders of the sources. Failures are listed at the end; the exit code is that of the first.
     """
     if not output:
         raise UsageError("output: expected a folder, got an empty name")
@@ -76,8 +85,8 @@ def command(
         raise UsageError(f"{output}: expected a folder, got a file")
     options = replace(options, threads=options.threads or 1)
 
-    from inrcodec.batch.manifest import NAME, Manifest, Row, read_rows
-    from inrcodec.batch.run import carry_out, make_pool, missing
+    from inrcodec.batch.manifest import NAME, Manifest, read_rows
+    from inrcodec.batch.run import carry_out, make_pool, missing, sweep
     from inrcodec.batch.tasks import find_sources, plan
     from inrcodec.batch.work import do
 
@@ -93,29 +102,28 @@ def command(
 
     folder.mkdir(parents=True, exist_ok=True)
     line = ProgressLine(enabled=not (no_progress or quiet), verbose=said.level > 0)
-    rows: dict[str, Row] = {}
-    begun: Sequence[object] = ()
+    kept: dict[str, Row] = {}
+    new: dict[str, Row] = {}
     try:
         with Manifest(folder / NAME) as manifest:
-            begun = work = missing(tasks, manifest.rows, folder) if resume else list(tasks)
-            again = {task.output for task in work}
-            rows = {task.output: manifest.rows[task.output] for task in tasks if task.output not in again}
-            for row in rows.values() if as_json else ():
-                click.echo(json.dumps(row))
+            sweep(tasks, folder)
+            work = missing(tasks, manifest.rows, folder) if resume else list(tasks)
+            begun = {task.output for task in work}
+            kept = {task.output: manifest.rows[task.output] for task in tasks if task.output not in begun}
+            _print(kept.values() if as_json else ())
             if work:
                 pool = make_pool(executor, jobs=jobs, threads=options.threads or 1, gpus=gpus, address=address, work=do)
                 try:
                     for row in carry_out(work, manifest, pool, retries=retries, progress=line):
-                        rows[row["output"]] = row
-                        if as_json:
-                            click.echo(json.dumps(row))
+                        new[row["output"]] = row
+                        _print([row] if as_json else ())
                 finally:
                     pool.close()
     except KeyboardInterrupt as error:
-        raise Interrupted(f"interrupted; {len(rows)} of {len(tasks)} done; the same command does the others") from error
+        raise Interrupted(f"interrupted; {len(kept) + len(new)} of {len(tasks)} done; the same command does the others") from error
     finally:
         line.close()
-    _conclude([rows[task.output] for task in tasks], output, done=len(begun), quiet=quiet)
+    _conclude([(kept | new)[task.output] for task in tasks], output, kept=len(kept), quiet=quiet)
 
 
 class _Failed(InrError):
@@ -126,14 +134,21 @@ class _Failed(InrError):
         self.exit_code = exit_code
 
 
-def _conclude(rows: Sequence[dict[str, object]], output: str, *, done: int, quiet: bool) -> None:
-    """What went wrong, a line each, and how many there are; exits with the code of the first failure."""
-    failed = [row for row in rows if row["exit_code"]]
-    for row in failed:
-        click.echo(f"failed ({row['exit_code']}): {row['message']}", err=True)
-    size = human_bytes(sum(row["bytes"] for row in rows if isinstance(row["bytes"], int)))
-    summary = f"{output}: {len(rows)} signals, {done} encoded now, {len(failed)} failed; {size}"
-    if failed:
-        raise _Failed(summary, int(str(failed[0]["exit_code"])))
+def _print(rows: "Iterable[Row]") -> None:
+    for row in rows:
+        click.echo(json.dumps(row))
+
+
+def _conclude(rows: "Sequence[Row]", output: str, *, kept: int, quiet: bool) -> None:
+    """Say what went wrong, a line each, and how many there are. Raises an error with the code of the first failure."""
+    failed = [row for row in rows if row["sha256"] is None]
+    missed = [row for row in rows if row["sha256"] is not None and row["exit_code"]]
+    for row in (*failed, *missed):
+        click.echo(f"{'failed' if row['sha256'] is None else 'missed'} ({row['exit_code']}): {row['message']}", err=True)
+    size = human_bytes(sum(row["bytes"] or 0 for row in rows))
+    counts = [f"{len(rows) - kept - len(failed)} encoded", f"{kept} kept", f"{len(failed)} failed"]
+    summary = f"{output}: {', '.join(counts + ([f'{len(missed)} missed their target'] if missed else []))}; {size}"
+    if failed or missed:
+        raise _Failed(summary, (failed or missed)[0]["exit_code"])
     if not quiet:
         click.echo(summary, err=True)
