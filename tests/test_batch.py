@@ -374,6 +374,16 @@ def test_ctrl_c_ends_at_once_and_leaves_whole_files(tmp_path: Path) -> None:
 # What comes out
 
 
+def test_a_failure_names_its_source(tmp_path: Path) -> None:
+    source = str(pgm(tmp_path / "a.pgm"))
+    refused = work.do(Task(source, "a.inr", EncodeOptions(quality=101)))
+    assert (refused.error, refused.exit_code, refused.again) == ("UsageError", 2, False) and str(refused.message).startswith(f"{source}: ")
+    gone = work.do(Task(source + "x", "a.inr", EncodeOptions()))
+    assert (gone.error, gone.exit_code, gone.message) == ("InputError", 3, f"{source}x: no such file")
+    unreadable = work.do(Task(source + "\0", "a.inr", EncodeOptions()))
+    assert (unreadable.error, unreadable.exit_code, unreadable.again) == ("ValueError", 1, True)
+
+
 def test_files_are_those_of_encode_however_many_work(tmp_path: Path) -> None:
     """Two processes, this one, and an encode on as many threads; a file that is damaged among them."""
     codes = np.floor(smooth_picture(20, 26) * 255 + 0.5).astype(np.uint8)

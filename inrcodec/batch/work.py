@@ -18,7 +18,6 @@ def do(task: Task) -> Result:
         found = _digest(task.source)
         encoded = encode_with(task.source, task.options)
     except Exception as error:
-        told = error if isinstance(error, InrError) else None
         return Result(
             source_digest=found,
             data=None,
@@ -27,8 +26,8 @@ def do(task: Task) -> Result:
             worker=worker,
             error=type(error).__name__,
             exit_code=_exit_code(error),
-            message=" ".join(str(error).split()) if told else f"{task.source}: {type(error).__name__}: {' '.join(str(error).split())}",
-            again=told is None,
+            message=_message(task.source, error),
+            again=not isinstance(error, InrError),
         )
     report = encoded.report
     missed = None if report.target_met else f"{task.source}: target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes"
@@ -42,6 +41,13 @@ def do(task: Task) -> Result:
         exit_code=TargetMissed.exit_code if missed else 0,
         message=missed,
     )
+
+
+def _message(source: str, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if not isinstance(error, InrError):
+        text = f"{type(error).__name__}: {text}"
+    return text if text.startswith(source) else f"{source}: {text}"
 
 
 def _digest(path: str) -> str:
