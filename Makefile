@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser check targets bench bench-signals bench-rd bench-query fuzz format clean
+.PHONY: help demo test test-slow test-browser test-cluster check targets bench bench-signals bench-rd bench-query fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-slow: $(VENV)/.ready  ## the tests that take minutes
 
 test-browser: $(VENV)/.ready  ## the tests of pages in a headless Chromium (Debian: apt-get install chromium)
 	$(BIN)/python -m pytest -m browser
+
+test-cluster: $(VENV)/.ready  ## the tests of batch on a Ray and a Dask cluster of this machine's processes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,dask]'
+	$(BIN)/python -m pytest -m cluster
 
 check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

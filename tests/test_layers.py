@@ -31,7 +31,7 @@ ORDER = (
     ("bounded", "structure"),
     ("assembly", "quality", "paper_metrics", "frames", "settling", "convert", "export", "html"),
     ("codec", "doctor", "solve"),
-    ("bench",),
+    ("batch", "bench"),
     ("cli", "pillow", "xarray", "trimesh", "napari"),
     ("__main__", "__init__"),
 )
@@ -49,8 +49,11 @@ HEAVY = {
     "skimage": ("edges.py",),
     "pysz": ("bench/volume_peers.py",),
     "zfpy": ("bench/volume_peers.py",),
+    "ray": ("batch/ray_executor.py",),
+    "dask": ("batch/dask_executor.py",),
+    "distributed": ("batch/dask_executor.py",),
 }
-LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy")
+LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here
 MAX_LINES = 400
 
@@ -125,6 +128,8 @@ def test_the_package_keeps_its_rules() -> None:
         ("signals/x.py", "from PIL import Image", "at the top"),
         ("bench/plots.py", "import matplotlib.figure", "at the top"),
         ("bench/run.py", "def f():\n    import zfpy", "imports zfpy"),
+        ("batch/run.py", "def f():\n    import distributed", "imports distributed"),
+        ("batch/ray_executor.py", "import ray", "at the top"),
         ("codec.py", "from inrcodec.bench import curves", "imports inrcodec.bench"),
         ("fit/x.py", "import onnxruntime", "imports onnxruntime"),
         ("cli/x.py", "def f():\n    import inrcodec.pillow", "imports the shell inrcodec.pillow"),
@@ -153,12 +158,13 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
 
     path = tmp_path / "a.inr"
     path.write_bytes(file_bytes())
-    heavy = {"torch", "PIL", "onnx", "onnxruntime", "scipy", "trimesh", "matplotlib", "pysz", "zfpy", "pillow_jxl"}
+    heavy = {"torch", "PIL", "onnx", "onnxruntime", "scipy", "trimesh", "matplotlib", "pysz", "zfpy", "pillow_jxl", "ray", "distributed"}
     for code in (
         "import inrcodec",
         CALL.format(["--help"]),
         CALL.format(["info", str(path)]),
         CALL.format(["encode", "--help"]),
+        CALL.format(["batch", "--help"]),
         CALL.format(["bench", "rd", "--help"]),
         CALL.format(["export-onnx", "--help"]),
     ):

@@ -11,7 +11,7 @@ import torch
 
 from inrcodec.backends.crew import Team
 
-__all__ = ["Team", "team"]
+__all__ = ["Team", "in_threads", "team"]
 
 
 @contextmanager
@@ -27,3 +27,14 @@ def team(size: int) -> Iterator[Team]:
         result.close()
         if size > 1:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def in_threads(count: int) -> Iterator[None]:
+    """While active, fits and PyTorch's operations begun by this thread have `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ from inrcodec.version import VERSION
 
 VERBS = {
     "encode": "fit a signal and write it as an .inr file",
+    "batch": "encode many signals, on this machine or on a cluster",
     "decode": "sample an .inr file at any resolution",
     "query": "values and exact derivatives of an .inr file at points",
     "mesh": "extract the surface of a shape",

@@ -103,6 +103,11 @@ def read_signal(
     return signal
 
 
+def is_known(head: bytes, name: str) -> bool:
+    """Whether some reader takes a file with these first bytes (132 are enough) and this name; an .inr is none that is read here."""
+    return bool(head) and not head.startswith(SIGNATURE) and _modality_of(head, name) is not None
+
+
 def _only_of_shapes(protocol: str | None, sign: str | None, what: str) -> None:
     for option, value in (("protocol", protocol), ("sign", sign)):
         if value is not None:

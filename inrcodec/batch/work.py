@@ -1,0 +1,63 @@
+"""One task, done where the source is: the function that every executor runs."""
+
+import os
+import platform
+import time
+
+from inrcodec.batch.options import encode_with
+from inrcodec.batch.tasks import Result, Task, source_digest
+from inrcodec.errors import InputError, InrError, TargetMissed
+
+
+def do(task: Task) -> Result:
+    """Encode the task's source; whatever fails is told in the result."""
+    begin = time.monotonic()
+    worker = f"{platform.node()}:{os.getpid()}"
+    found = None
+    try:
+        found = _digest(task.source)
+        encoded = encode_with(task.source, task.options)
+    except Exception as error:
+        return Result(
+            source_digest=found,
+            data=None,
+            psnr=None,
+            seconds=time.monotonic() - begin,
+            worker=worker,
+            error=type(error).__name__,
+            exit_code=_exit_code(error),
+            message=_message(task.source, error),
+            again=not isinstance(error, InrError),
+        )
+    report = encoded.report
+    missed = None if report.target_met else f"{task.source}: target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes"
+    return Result(
+        source_digest=found,
+        data=encoded.data,
+        psnr=report.psnr,
+        seconds=time.monotonic() - begin,
+        worker=worker,
+        error=TargetMissed.__name__ if missed else None,
+        exit_code=TargetMissed.exit_code if missed else 0,
+        message=missed,
+    )
+
+
+def _message(source: str, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if not isinstance(error, InrError):
+        text = f"{type(error).__name__}: {text}"
+    return text if text.startswith(source) else f"{source}: {text}"
+
+
+def _digest(path: str) -> str:
+    try:
+        return source_digest(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, InrError):
+        return error.exit_code
+    return 6 if isinstance(error, MemoryError) else 1
