@@ -19,7 +19,9 @@ from inrcodec.networks.base import Network
 from tests.nets import lively_params, name_of, small_networks, small_sasnet, smooth_picture
 
 META = torch.device("meta")
-FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # one, since constants are kept per device; every operation on tensors of two devices is an error in it
+FAKE = FakeTensorMode(
+    allow_non_fake_inputs=True
+)  # one, since constants are kept per device; every operation on tensors of two devices is an error in it
 
 
 class OnDevice:
