@@ -39,11 +39,21 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch", "backends/triton_", "backends/threads.py", "backends/gradient.py", "fit/", "solve/", "lpips.py"),
+    "torch": (
+        "backends/torch",
+        "backends/triton_",
+        "backends/tcnn.py",
+        "backends/threads.py",
+        "backends/gradient.py",
+        "fit/",
+        "solve/",
+        "lpips.py",
+    ),
     "onnx": ("backends/onnx",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),
     "triton": ("backends/triton_",),
+    "tinycudann": ("backends/tcnn.py",),
     "PIL": ("signals/", "bench/peers.py", "pillow.py"),
     "xarray": ("xarray.py",),
     "matplotlib": ("bench/plots.py",),
@@ -51,7 +61,7 @@ HEAVY = {
     "pysz": ("bench/volume_peers.py",),
     "zfpy": ("bench/volume_peers.py",),
 }
-LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy")
+LAZY = ("PIL", "tinycudann", "skimage", "matplotlib", "pysz", "zfpy")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here
 MAX_LINES = 400
 

@@ -64,11 +64,20 @@ def waves_at_points(x, frequency, phase, amplitude, rows, columns, stop, n, D: t
 
 
 @triton.jit
-def waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, stop, n, r, m):
+def places_on_lattice(start, m, BLOCK_N: tl.constexpr):
+    """Of the samples from `start` on, the numbers on the leading axes (int64) and on the last, which has m."""
+    # One division of 64 bits for all.
+    leading = start // m
+    rest = (start - leading * m).to(tl.int32) + tl.arange(0, BLOCK_N)
+    return leading + rest // m, rest % m
+
+
+@triton.jit
+def waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, leading, last, stop, n, r, m):
     """(sin, cos) of sums of angles for a block: sine, cosine (h, r) of the first, last_sine, last_cosine (h, m) of the second."""
     inside = (rows < stop)[:, None] & (columns < n)[None, :]
-    first = rows.to(tl.int64)[:, None] * r + (columns // m)[None, :]
-    second = rows.to(tl.int64)[:, None] * m + (columns % m)[None, :]
+    first = rows.to(tl.int64)[:, None] * r + leading[None, :]
+    second = rows.to(tl.int64)[:, None] * m + last[None, :]
     p, q = tl.load(sine + first, mask=inside, other=0.0), tl.load(cosine + first, mask=inside, other=0.0)
     s, c = tl.load(last_sine + second, mask=inside, other=0.0), tl.load(last_cosine + second, mask=inside, other=0.0)
     return p * c + q * s, q * c - p * s
@@ -120,8 +129,10 @@ def _lattice(
     MASKED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
-    columns = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
-    s, _ = waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, h, n, r, m)
+    begin = tl.program_id(0).to(tl.int64) * BLOCK_N
+    columns = begin + tl.arange(0, BLOCK_N)
+    leading, last = places_on_lattice(begin, m, BLOCK_N)
+    s, _ = waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, leading, last, h, n, r, m)
     write_masked(s, mask, group, out, rows, columns, h, n, MASKED)
 
 
@@ -134,11 +145,12 @@ def _lattice_backward(
     segment = segments + 3 * tl.program_id(1)
     first, stop, group = tl.load(segment), tl.load(segment + 1), tl.load(segment + 2)
     columns = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    leading, last = places_on_lattice(block * BLOCK_N, m, BLOCK_N)
     scale = mask_row(mask, group, columns, n)
     sums = tl.zeros((BLOCK_N,), dtype=tl.float32)
     for start in range(first, stop, BLOCK_H):
         rows = start + tl.arange(0, BLOCK_H)
-        s, c = waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, stop, n, r, m)
+        s, c = waves_on_lattice(sine, cosine, last_sine, last_cosine, rows, columns, leading, last, stop, n, r, m)
         sums += block_backward(s, c, grad, scale, rows, columns, stop, n, dz, partial + block * h, KEEP)
     if NEED_MASK:
         add_to_mask(into, sums, group, columns, n)

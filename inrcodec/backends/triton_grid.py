@@ -51,7 +51,7 @@ def corners(
     weights = tl.full((BLOCK, CORNERS), 1.0, dtype=tl.float32)
     stride = tl.full((), 1, dtype=tl.uint32)
     for k in tl.static_range(D):
-        coordinate = tl.load(x + (D - 1 - k) * n + samples, mask=inside, other=0.0)
+        coordinate = tl.load(x + (D - 1 - k) * tl.cast(n, tl.int64) + samples, mask=inside, other=0.0)
         position = (tl.cast(scale, tl.float64) * coordinate.to(tl.float64) + 0.5).to(tl.float32)
         low = tl.floor(position)
         tap = corner % TAPS
