@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,32 @@ def test_without_triton_a_gpu_has_the_plain_layers(monkeypatch: pytest.MonkeyPat
     finally:
         monkeypatch.undo()
         torch_backend._layers_for.cache_clear()
+
+
+def layers_with(monkeypatch: pytest.MonkeyPatch, working_layers: Any) -> Any:
+    """What a GPU is given where `working_layers` says what works."""
+    module = SimpleNamespace(working_layers=working_layers)
+    monkeypatch.setitem(sys.modules, "inrcodec.backends.torch_triton", module)
+    torch_backend._layers_for.cache_clear()
+    try:
+        return layers_of(torch.device("cuda:1"))
+    finally:
+        monkeypatch.undo()
+        torch_backend._layers_for.cache_clear()
+
+
+def test_a_gpu_has_the_kernels_that_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert layers_with(monkeypatch, lambda device: f"kernels of {device}") == "kernels of cuda"
+    assert layers_with(monkeypatch, lambda _: None) is torch_layers
+
+
+@needs_triton
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run")
+def test_kernels_that_do_not_run_are_told_of() -> None:
+    code = "import torch\nfrom inrcodec.backends.torch import layers_of\nprint(layers_of(torch.device('cuda')).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "inrcodec.backends.torch_layers"
+    assert "RuntimeWarning: device cuda: Triton is installed but does not run, the plain layers are used" in done.stderr
 
 
 def test_a_gpu_takes_larger_pieces() -> None:

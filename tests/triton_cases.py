@@ -7,6 +7,7 @@ Keys of OUT.npz: `case/name/found` and `case/name/expected`. Names that begin wi
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,28 @@ def not_finite(layers: Any) -> Pairs:
     with np.errstate(invalid="ignore"):
         out = layers.sine_layer(x, torch.ones(1, 1), 0 * one, one, None, None)
     return {"out": (torch.nan_to_num(out, nan=7.0), torch.tensor([[np.sin(0.5), 7, 7, 7, -np.sin(0.5)]], dtype=torch.float32))}
+
+
+def precisions(layers: Any) -> Pairs:
+    """Whether PyTorch's products on the way back may be of TF32: only where that is asked for, and not after."""
+    seen: list[bool] = []
+    product = torch.mm
+
+    def watched(a: Tensor, b: Tensor) -> Tensor:
+        seen.append(torch.get_float32_matmul_precision() == "high")
+        return product(a, b)
+
+    torch.mm = watched
+    try:
+        for precision in ("ieee", "tf32x3", "tf32", "ieee"):
+            x, w, b = uniform(3, 5), uniform(4, 3), uniform(4)
+            chosen = replace(layers, precision=precision)
+            out, saved = chosen.sine_layer_forward(x, w, b, b, None, None)
+            chosen.sine_layer_backward(saved, out, w=w, b=b, mask=None, need_x=True)
+    finally:
+        torch.mm = product
+    seen.append(torch.get_float32_matmul_precision() == "high")
+    return {"out": (torch.tensor(seen).float(), torch.tensor([0.0, 0, 1, 0, 0]))}
 
 
 def embedding_case(layers: Any, where: str, d: int, n: int, widths: tuple[int, ...], *, scaled: bool = False, need: bool = True) -> Pairs:
@@ -178,6 +201,7 @@ CASES: dict[str, Callable[[Any], Pairs]] = {
     "layer of frozen inputs": partial(layer_case, k=16, h=64, n=128, groups=4, need=False),
     "large arguments": large_arguments,
     "not finite": not_finite,
+    "precisions": precisions,
     "points, one sample": partial(embedding_case, where="points", d=1, n=1, widths=()),
     "points, one mask": partial(embedding_case, where="points", d=2, n=131, widths=(19,), scaled=True),
     "points, an empty mask": partial(embedding_case, where="points", d=3, n=521, widths=(3, 0, 18), need=False),
@@ -201,9 +225,10 @@ def results(layers: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 def main(out: Path) -> None:
     from inrcodec.backends import triton_sine
-    from inrcodec.backends.torch import layers_of
+    from inrcodec.backends.torch_triton import TritonLayers, working_layers
 
-    layers = layers_of(torch.device("cuda"))
+    layers = working_layers(torch.device("cpu"))
+    assert layers == TritonLayers()
     arrays = dict(results(layers))
     triton_sine.PI_2 = triton_sine.PI_3  # type: ignore[misc]
     wrong = large_arguments(layers)["out"]

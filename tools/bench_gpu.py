@@ -137,11 +137,11 @@ def smoke(options: argparse.Namespace) -> Bench:
 
 
 def kinds_of(device: torch.device) -> dict[str, Layers]:
-    """The plain layers and, where Triton is installed, its kernels in every precision."""
+    """The plain layers and, where Triton runs, its kernels in every precision."""
     kernels = layers_of(device)
     kinds: dict[str, Layers] = {"plain": torch_layers}
     if kernels is torch_layers:
-        print("Triton is not installed: the plain layers alone are measured", file=sys.stderr)
+        print("Triton is not installed or does not run: the plain layers alone are measured", file=sys.stderr)
         return kinds
     return kinds | {f"triton {precision}": replace(kernels, precision=precision) for precision in ("ieee", "tf32x3", "tf32")}
 

@@ -163,7 +163,7 @@ def scale_rows(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> Tensor:
 
 
 def layers_of(device: torch.device) -> Any:
-    """torch_fused on a CPU with Numba installed, torch_triton on a CUDA device with Triton installed, else torch_layers."""
+    """torch_fused on a CPU with Numba installed, torch_triton on a CUDA device where Triton runs, else torch_layers."""
     return _layers_for(device.type)
 
 
@@ -175,9 +175,9 @@ def _layers_for(kind: str) -> Any:
 
             return torch_fused
         if kind == "cuda":
-            from inrcodec.backends.torch_triton import TritonLayers
+            from inrcodec.backends.torch_triton import working_layers
 
-            return TritonLayers()
+            return working_layers(torch.device(kind)) or torch_layers
     except ImportError:
         pass
     return torch_layers

@@ -3,6 +3,7 @@
 The same numbers within class F32, unless `precision` says otherwise. See triton_sine.py, triton_embedding.py and triton_grid.py.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class TritonLayers:
-    """precision: of the matrix products inside of kernels, "ieee" (float32), "tf32x3" (three products of TF32) or "tf32" (class fast)."""
+    """precision: of the sine layers' matrix products, "ieee" (float32), "tf32x3" (forward three of TF32 for one) or "tf32" (class fast)."""
 
     precision: Precision = "ieee"
     tile: Tile = TILE
@@ -42,3 +43,24 @@ class TritonLayers:
         self, x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, SavedSine]:
         return sine_layer_forward(x, w, b, omega, amplitude, mask, self.precision, self.tile)
+
+
+def working_layers(device: torch.device) -> TritonLayers | None:
+    """The layers of a device on which a kernel runs; None, with a warning that says why, where it does not.
+
+    Triton comes with PyTorch for CUDA, and needs more than that: a C compiler, Python's headers and a device it knows.
+    """
+    layers = TritonLayers()
+    try:
+        one, zero = torch.ones(1, 1, device=device), torch.zeros(1, 1, device=device)
+        found = float(layers.sine_on_lattice((0.5 * one, one), (zero, one), zero[0], None, None, ()))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    else:
+        if found == 0.5:
+            return layers
+        reason = f"a kernel gives {found}, expected 0.5"
+    warnings.warn(
+        f"device {device}: Triton is installed but does not run, the plain layers are used ({reason})", RuntimeWarning, stacklevel=2
+    )
+    return None

@@ -6,6 +6,8 @@ scheduled. Accurate to class F32 with precision "ieee"; "tf32" is class fast. La
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -241,8 +243,20 @@ def sine_layer_backward(saved: SavedSine, grad: Tensor, *, w: Tensor, b: Tensor,
             BLOCK_N=BACK_SAMPLES, BLOCK_K=saved.tile.inner, PRECISION=saved.precision, num_warps=BACK_WARPS,
         )  # fmt: skip
     b.add_(partial.sum(0))
-    w.addmm_(dz, x.T)
-    return torch.mm(saved.w.T, dz) if need_x else None
+    with _products_in(saved.precision):
+        w.addmm_(dz, x.T)
+        return torch.mm(saved.w.T, dz) if need_x else None
+
+
+@contextmanager
+def _products_in(precision: Precision) -> Iterator[None]:
+    """PyTorch's own matrix products in TF32 where that is asked for."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _run_forward(
