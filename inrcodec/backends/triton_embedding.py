@@ -28,7 +28,7 @@ from inrcodec.backends.triton_sine import (
 Tensor = torch.Tensor
 
 TURN, TURNS = tl.constexpr(2 * math.pi), tl.constexpr(0.5 / math.pi)
-ROWS, SAMPLES = 8, 512  # of a block
+ROWS, SAMPLES, WARPS = 8, 512, 8  # of a block forward
 
 
 class SavedPoints(NamedTuple):
@@ -173,7 +173,7 @@ def sine_at_points_forward(
     with torch.cuda.device_of(out):
         _points[(triton.cdiv(n, SAMPLES), triton.cdiv(h, ROWS))](
             saved.x, saved.frequency, phase, or_any(amplitude, out), or_any(saved.mask, out), groups(h, saved.widths, out.device),
-            out, h, n, D=d, SCALED=amplitude is not None, MASKED=mask is not None, BLOCK_H=ROWS, BLOCK_N=SAMPLES,
+            out, h, n, D=d, SCALED=amplitude is not None, MASKED=mask is not None, BLOCK_H=ROWS, BLOCK_N=SAMPLES, num_warps=WARPS,
         )  # fmt: skip
     return out, saved
 
@@ -211,7 +211,7 @@ def sine_on_lattice_forward(
     with torch.cuda.device_of(out):
         _lattice[(triton.cdiv(r * m, SAMPLES), triton.cdiv(h, ROWS))](
             sine, cosine, *saved.last, or_any(saved.mask, out), groups(h, saved.widths, out.device), out, h, r * m, r, m,
-            MASKED=mask is not None, BLOCK_H=ROWS, BLOCK_N=SAMPLES,
+            MASKED=mask is not None, BLOCK_H=ROWS, BLOCK_N=SAMPLES, num_warps=WARPS,
         )  # fmt: skip
     return out, saved
 
