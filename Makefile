@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-cluster check targets bench bench-signals bench-rd bench-query fuzz format clean
+.PHONY: help demo test test-slow test-browser test-cluster check targets bench bench-signals bench-rd bench-query bench-gpu fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-rd: $(VENV)/.ready  ## rate-distortion curves of the folder IMG beside oth
 
 bench-query: $(VENV)/.ready  ## measure points, regions and a streamed 16384x16384 picture into tools/results/ (minutes)
 	$(BIN)/python -m tools.bench_query
+
+bench-gpu: $(VENV)/.ready  ## check the kernels of a CUDA device and time them (about 8 minutes; needs a device)
+	$(BIN)/python -m tools.bench_gpu
 
 fuzz: $(VENV)/.ready  ## give damaged files to every reader (SECONDS=10 each, SEED=0); what fails goes to build/fuzz/
 	$(BIN)/python -m tools.fuzz --seconds $(SECONDS) --seed $(SEED) --json build/fuzz.json

@@ -25,6 +25,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "trimesh",
     "PyMCubes",
+    "triton",
     "tinycudann",
 )
 

@@ -154,13 +154,13 @@ def test_without_numba_the_plain_layers_are_used(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delattr(backends, name)
         monkeypatch.delitem(sys.modules, f"inrcodec.backends.{name}")
     monkeypatch.setitem(sys.modules, "numba", None)
-    torch_backend._cpu_layers.cache_clear()
+    torch_backend._layers_for.cache_clear()
     try:
         assert TorchOps(torch.device("cpu")).layers is torch_layers
         assert torch_backend.threads_of(torch.device("cpu")) == 1
     finally:
         monkeypatch.undo()
-        torch_backend._cpu_layers.cache_clear()
+        torch_backend._layers_for.cache_clear()
     assert TorchOps(torch.device("cpu")).layers is torch_fused
 
 

@@ -39,10 +39,21 @@ ROW = {name: number for number, names in enumerate(ORDER) for name in names}
 INDEPENDENT = {frozenset({"networks", "signals"})}
 # Typing of ops.py names a class of networks/; the import exists for type checkers only.
 HEAVY = {
-    "torch": ("backends/torch", "backends/threads.py", "backends/gradient.py", "fit/", "solve/", "lpips.py"),
+    "torch": (
+        "backends/torch",
+        "backends/triton_",
+        "backends/tcnn.py",
+        "backends/threads.py",
+        "backends/gradient.py",
+        "fit/",
+        "solve/",
+        "lpips.py",
+    ),
     "onnx": ("backends/onnx",),
     "onnxruntime": ("backends/onnx.py",),
     "numba": ("backends/cpu_",),
+    "triton": ("backends/triton_",),
+    "tinycudann": ("backends/tcnn.py",),
     "PIL": ("signals/", "bench/peers.py", "pillow.py"),
     "xarray": ("xarray.py",),
     "matplotlib": ("bench/plots.py",),
@@ -53,7 +64,7 @@ HEAVY = {
     "dask": ("batch/dask_executor.py",),
     "distributed": ("batch/dask_executor.py",),
 }
-LAZY = ("PIL", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
+LAZY = ("PIL", "tinycudann", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here
 MAX_LINES = 400
 
@@ -132,6 +143,7 @@ def test_the_package_keeps_its_rules() -> None:
         ("batch/ray_executor.py", "import ray", "at the top"),
         ("codec.py", "from inrcodec.bench import curves", "imports inrcodec.bench"),
         ("fit/x.py", "import onnxruntime", "imports onnxruntime"),
+        ("backends/torch_x.py", "def f():\n    import triton.language", "imports triton"),
         ("cli/x.py", "def f():\n    import inrcodec.pillow", "imports the shell inrcodec.pillow"),
         ("surprise.py", "", "not in the order"),
         ("ops.py", "\n" * 500, "500 lines"),
@@ -158,7 +170,8 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
 
     path = tmp_path / "a.inr"
     path.write_bytes(file_bytes())
-    heavy = {"torch", "PIL", "onnx", "onnxruntime", "scipy", "trimesh", "matplotlib", "pysz", "zfpy", "pillow_jxl", "ray", "distributed"}
+    heavy = {"torch", "PIL", "onnx", "onnxruntime", "scipy", "trimesh", "matplotlib", "pysz", "zfpy", "pillow_jxl"}
+    heavy |= {"ray", "distributed", "triton"}
     for code in (
         "import inrcodec",
         CALL.format(["--help"]),
@@ -172,6 +185,10 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
     decoded = CALL.format(["decode", str(path), "-o", str(tmp_path / "a.npy"), "--backend", "numpy"])
     assert not loaded_after(decoded) & (heavy - {"PIL"})
     assert (tmp_path / "a.npy").exists()
+
+
+def test_the_torch_engine_loads_no_kernels_of_other_devices() -> None:
+    assert "triton" not in loaded_after("from inrcodec.backends.torch import TorchEngine, torch_device\nTorchEngine(torch_device('cpu'))")
 
 
 def test_the_check_of_loaded_modules_sees_a_heavy_one() -> None:

@@ -250,7 +250,7 @@ def test_parts_and_pieces_of_points_have_the_gradients_of_the_whole(source, monk
     from inrcodec.backends.threads import team
 
     results = []
-    for parts in (batch.parts, point_parts(data.coords, 1)):
+    for parts in (batch.parts, point_parts(data.coords, 1, CPU)):
         grads = torch.zeros_like(values)
         with team(len(parts)) as threads:
             lanes = make_lanes(layout, values, grads, frozen, CPU, len(parts))

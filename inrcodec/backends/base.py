@@ -80,15 +80,17 @@ def pieces(coords: Points | Lattice, size: int) -> Iterator[tuple[Points | Latti
         yield part, start * per_row, stop * per_row
 
 
-def compile_eagerly(engine: EagerEngine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
-    """The function coordinates -> (n, c) of a network with these parameters, operation by operation in pieces."""
+def compile_eagerly(
+    engine: EagerEngine, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]], *, piece: int = PIECE
+) -> Evaluate:
+    """The function coordinates -> (n, c) of a network with these parameters, operation by operation in pieces of so many samples."""
     tensors = {name: engine.tensor(value) for name, value in params.items()}
 
     def evaluate(coords: Points | Lattice) -> NDArray[np.float32]:
         with engine.evaluating():
             modulation = network.modulate(engine.ops, config, tensors, coords)
             outputs = []
-            for part, start, stop in pieces(coords, PIECE):
+            for part, start, stop in pieces(coords, piece):
                 m = None if modulation is None else engine.samples(modulation, start, stop)
                 outputs.append(engine.array(network.trunk(engine.ops, config, tensors, part, m)))
         return np.concatenate(outputs, axis=1).T

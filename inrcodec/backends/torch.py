@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends import torch_layers
-from inrcodec.backends.base import Evaluate, compile_eagerly
+from inrcodec.backends.base import PIECE, Evaluate, compile_eagerly
 from inrcodec.backends.threads import Team, team
 from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
 from inrcodec.backends.torch_layers import reduced, row_groups
@@ -24,11 +24,12 @@ from inrcodec.ops import Activation, Constant, Coordinates, Wave
 
 Tensor = torch.Tensor
 MAX_THREADS = 8  # side by side; more wait for each other, since what is between two operations runs under Python's lock
+DEVICE_PIECE = 1 << 17  # samples of one pass on a CUDA device: launches cost more there than a cache saves
 DECODE_MEMO_ENTRIES = 64  # a decode uses an axis for one row of tiles only
 
 
 class TorchOps:
-    """The operations of ops.py on float32 tensors of one device, all held as (features, samples): see torch_layers.py.
+    """The operations of ops.py on float32 tensors of one device, all held as (features, samples): see `layers_of`.
 
     Where autograd is to follow (grad mode is on and something requires a gradient) they are composed of PyTorch's differentiable
     operations, and a lattice is its points: exact, and slow beside torch_tape.py. Coordinates given as a tensor are followed too.
@@ -162,17 +163,24 @@ def scale_rows(h: Tensor, mask: Tensor, widths: tuple[int, ...]) -> Tensor:
 
 
 def layers_of(device: torch.device) -> Any:
-    """torch_fused on a CPU with Numba installed, else torch_layers."""
-    return _cpu_layers() if device.type == "cpu" else torch_layers
+    """torch_fused on a CPU with Numba installed, torch_triton on a CUDA device where Triton runs, else torch_layers."""
+    return _layers_for(device.type)
 
 
-@lru_cache(maxsize=1)
-def _cpu_layers() -> Any:
+@lru_cache(maxsize=4)
+def _layers_for(kind: str) -> Any:
     try:
-        from inrcodec.backends import torch_fused
+        if kind == "cpu":
+            from inrcodec.backends import torch_fused
+
+            return torch_fused
+        if kind == "cuda":
+            from inrcodec.backends.torch_triton import working_layers
+
+            return working_layers(torch.device(kind)) or torch_layers
     except ImportError:
-        return torch_layers
-    return torch_fused
+        pass
+    return torch_layers
 
 
 def threads_of(device: torch.device) -> int:
@@ -180,6 +188,11 @@ def threads_of(device: torch.device) -> int:
     if device.type != "cpu" or layers_of(device) is torch_layers:
         return 1
     return min(torch.get_num_threads(), MAX_THREADS)
+
+
+def piece_of(device: torch.device, usual: int) -> int:
+    """Samples of one pass through the trunk, `usual` on a CPU."""
+    return usual if device.type == "cpu" else DEVICE_PIECE
 
 
 class TorchEngine:
@@ -195,7 +208,7 @@ class TorchEngine:
         return team(threads_of(self.device))
 
     def compile(self, network: Network, config: Any, params: Mapping[str, NDArray[np.float32]]) -> Evaluate:
-        return compile_eagerly(self, network, config, params)
+        return compile_eagerly(self, network, config, params, piece=piece_of(self.device, PIECE))
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)

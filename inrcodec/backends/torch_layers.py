@@ -215,12 +215,17 @@ def sum_sines(first: SinePair, second: SinePair) -> SinePair:
     return (sine * c + cosine * s).flatten(1), (cosine * c - sine * s).flatten(1)
 
 
-def _sines_on_lattice(leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None) -> tuple[Tensor, SinePair]:
-    """The sines of all sums (h, r * m), and those of the leading axes with phase and amplitude in them."""
+def turned(leading: SinePair, phase: Tensor, amplitude: Tensor | None) -> SinePair:
+    """amplitude * sines and cosines of angles (h, r) plus a phase (h)."""
     s, c = torch.sin(phase).unsqueeze(1), torch.cos(phase).unsqueeze(1)
     if amplitude is not None:
         s, c = s * amplitude.unsqueeze(1), c * amplitude.unsqueeze(1)
-    sine, cosine = leading[0] * c + leading[1] * s, leading[1] * c - leading[0] * s
+    return leading[0] * c + leading[1] * s, leading[1] * c - leading[0] * s
+
+
+def _sines_on_lattice(leading: SinePair, last: SinePair, phase: Tensor, amplitude: Tensor | None) -> tuple[Tensor, SinePair]:
+    """The sines of all sums (h, r * m), and those of the leading axes with phase and amplitude in them."""
+    sine, cosine = turned(leading, phase, amplitude)
     return _combine(sine, last[1], cosine, last[0]), (sine, cosine)
 
 

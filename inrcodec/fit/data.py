@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inrcodec.backends.torch import piece_of
 from inrcodec.coordinates import Lattice, sample_centres, strided
 from inrcodec.fit.between import doubled
 from inrcodec.ops import Coordinates
 
 Tensor = torch.Tensor
-PIECE = 2048  # samples of one pass through the trunk, forward and backward
+PIECE = 2048  # samples of one pass through the trunk, forward and backward, on a CPU
 
 
 class Part(Protocol):
@@ -33,7 +34,7 @@ class Part(Protocol):
         ...
 
     def pieces(self) -> Iterator[tuple[Coordinates, slice]]:
-        """Coordinates of about PIECE samples, and which of the part's samples they are."""
+        """Coordinates of the samples of one pass each, and which of the part's samples they are."""
         ...
 
 
@@ -200,7 +201,7 @@ def training_data(
         for m, (lo, hi), step in zip(shape, bounds, steps, strict=True)
     )
     per_row = math.prod(len(p[0]) for p in phases[1:])
-    first = tuple(_rows(axis, per_row, parts) for axis in phases[0])
+    first = tuple(_rows(axis, per_row, parts, piece_of(device, PIECE)) for axis in phases[0])
 
     def on_device(array: NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
@@ -221,10 +222,10 @@ def training_data(
     )
 
 
-def _rows(axis: NDArray[np.float64], per_row: int, parts: int) -> tuple[Rows, ...]:
-    """`axis` cut into `parts` of about equal length, fewer if they would be less than a piece, each cut into pieces."""
-    parts = max(1, min(parts, len(axis), len(axis) * per_row // PIECE))
-    rows = max(1, PIECE // per_row)
+def _rows(axis: NDArray[np.float64], per_row: int, parts: int, size: int) -> tuple[Rows, ...]:
+    """`axis` cut into `parts` of about equal length, fewer if they would be less than a piece, each cut into pieces of `size` samples."""
+    parts = max(1, min(parts, len(axis), len(axis) * per_row // size))
+    rows = max(1, size // per_row)
     result = []
     for part in np.array_split(axis, parts):
         result.append(Rows(part.copy(), tuple(part[i : i + rows].copy() for i in range(0, len(part), rows))))

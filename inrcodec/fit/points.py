@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inrcodec.backends.torch import piece_of
 from inrcodec.coordinates import Points
 from inrcodec.fit.data import PIECE, Batch
 from inrcodec.fit.plan import Sampling
@@ -25,20 +26,21 @@ class PointPart:
 
     coords: Points
     samples: slice
+    size: int  # samples of one pass
     window: int = 0
 
     def pieces(self) -> Iterator[tuple[Points, slice]]:
-        for start in range(0, self.coords.n, PIECE):
-            stop = min(start + PIECE, self.coords.n)
+        for start in range(0, self.coords.n, self.size):
+            stop = min(start + self.size, self.coords.n)
             yield self.coords.slice(start, stop), slice(start, stop)
 
 
-def point_parts(coords: NDArray[np.float64], parts: int) -> tuple[PointPart, ...]:
+def point_parts(coords: NDArray[np.float64], parts: int, device: torch.device) -> tuple[PointPart, ...]:
     """Points (n, d) in `parts` of about equal length, fewer if they would be less than a piece."""
-    n = len(coords)
-    count = max(1, min(parts, n // PIECE))
+    n, size = len(coords), piece_of(device, PIECE)
+    count = max(1, min(parts, n // size))
     borders = [n * k // count for k in range(count + 1)]
-    return tuple(PointPart(Points(coords[a:b]), slice(a, b)) for a, b in pairwise(borders))
+    return tuple(PointPart(Points(coords[a:b]), slice(a, b), size) for a, b in pairwise(borders))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class PointPool:
         last = phase[0] + 1 == len(self.phase_indices())
         chosen = slice(phase[0] * self.size, self.samples if last else (phase[0] + 1) * self.size)
         targets, weights = (t[:, chosen].contiguous() for t in (self.targets, self.weights))
-        return Batch(targets, weights, point_parts(self.coords[chosen], self.parts), targets.numel())
+        return Batch(targets, weights, point_parts(self.coords[chosen], self.parts, targets.device), targets.numel())
 
     def between(self, step: int) -> None:
         """Points are everywhere."""
@@ -103,7 +105,7 @@ class FinerPoints:
 
     def batch(self, phase: tuple[int, ...], step: int) -> Batch:
         points, targets, weights = self.signal.sampler.finer_batch(np.random.default_rng([self.seed, 2, step]), self.size)
-        parts = point_parts(self.signal.coordinates(points), self.parts)
+        parts = point_parts(self.signal.coordinates(points), self.parts, self.device)
         return Batch(_row(targets, self.device), _row(weights, self.device), parts, len(targets))
 
     def between(self, step: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inrcodec.backends.torch import piece_of
 from inrcodec.coordinates import Lattice, strided
 from inrcodec.fit.data import PIECE, Batch, LatticePart, Rows, TrainingData
 from inrcodec.windows import Windows
@@ -54,8 +55,8 @@ def windowed_data(data: TrainingData, windows: Windows, *, stride: int, threads:
     axis = windows.local(local, 1)
     fade = np.where(local < 1.5 * windows.hop, windows.rise(local, 1), 1 - windows.rise(local, 2)).astype(np.float32)
     phases = tuple(part.copy() for part in strided(axis, min(stride, length)))
-    rows = tuple((_pieces(part),) for part in phases)
     device = data.targets.device
+    rows = tuple((_pieces(part, piece_of(device, PIECE)),) for part in phases)
 
     def unfolded(values: Tensor) -> Tensor:
         return torch.nn.functional.pad(values, (half, behind)).unfold(1, length, windows.hop)
@@ -84,5 +85,5 @@ def windowed_data(data: TrainingData, windows: Windows, *, stride: int, threads:
     )
 
 
-def _pieces(axis: NDArray[np.float64]) -> Rows:
-    return Rows(axis, tuple(axis[i : i + PIECE].copy() for i in range(0, len(axis), PIECE)))
+def _pieces(axis: NDArray[np.float64], size: int) -> Rows:
+    return Rows(axis, tuple(axis[i : i + size].copy() for i in range(0, len(axis), size)))

@@ -154,6 +154,19 @@ def half_lattice(bound: int, d: int, step: int) -> NDArray[np.int64]:
     return np.asarray(k[leading > 0])
 
 
+def embedding_widths(cfg: SasnetConfig, frequency: Any) -> tuple[int, ...]:
+    """`band_widths` of an engine's tensor."""
+    if getattr(frequency, "is_cuda", False):
+        return _widths_on_device(cfg, frequency)
+    return band_widths(cfg, np.asarray(frequency, dtype=np.float32))
+
+
+@lru_cache(maxsize=64)
+def _widths_on_device(cfg: SasnetConfig, frequency: Any) -> tuple[int, ...]:
+    # Frozen, so read once for each tensor (they are told apart by identity): to read it is to wait for all that the device has to do.
+    return band_widths(cfg, np.asarray(frequency.cpu(), dtype=np.float32))
+
+
 def band_widths(cfg: SasnetConfig, frequency: NDArray[np.float32]) -> tuple[int, ...]:
     """Columns in each masked group: bands of equal width in max|k| between low and band. Rows must be sorted by max|k|."""
     return _band_widths(cfg, frequency.tobytes())
@@ -199,7 +212,7 @@ def embedding(ops: Any, cfg: SasnetConfig, p: Params, coords: Any, masks: Any) -
         bias_scale=1.0,
         amplitude=1.0,
         mask=ops.columns(masks, 0, cfg.bands),
-        widths=band_widths(cfg, np.asarray(p["frequency"], dtype=np.float32)),
+        widths=embedding_widths(cfg, p["frequency"]),
     )
 
 

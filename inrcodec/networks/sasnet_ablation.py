@@ -69,7 +69,7 @@ def trunk(ops: Any, cfg: SasnetAblationConfig, p: Params, coords: Any, masks: An
     mask = [ops.columns(masks, starts[i], starts[i + 1]) if on else None for i, on in enumerate(cfg.masked)]
     if cfg.frozen:
         weight, bias, weight_scale, bias_scale = p["frequency"], p["phase"], 2 * math.pi / cfg.period, 1.0
-        widths = sasnet.band_widths(cfg, np.asarray(weight, dtype=np.float32))
+        widths = sasnet.embedding_widths(cfg, weight)
     else:
         weight, bias, weight_scale, bias_scale = p["first.weight"], p["first.bias"], cfg.omega_0, cfg.omega_0
         edges = [k * cfg.frequencies // cfg.bands for k in range(cfg.bands + 1)]
