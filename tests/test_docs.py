@@ -71,6 +71,7 @@ def expected_signal_figures(results: dict) -> list[str]:
     figures += [f"{row['curve'][-1]['eval_loss']:.4f}" for row in results["finer"]["rows"]]
     volumes = {row["ratio"]: row["psnr"] for row in results["volumes"]["rows"] if row["volume"] == "hdz2000"}
     figures += [f"{ratio}x {volumes[ratio]:.1f} dB" for ratio in (100, 300, 1000)]
+    figures += [f"at 100x {row['psnr']:.1f} dB, TTHRESH" for row in results["volumes"]["rows"] if row["key"] == "engine/100"]
     sound = {row["key"]: row for row in results["sound"]["rows"]}
     return [*figures, *(f"{sound[key]['snr']:.1f} dB" for key in ("inrcodec/default", "opus/64"))]
 
