@@ -53,9 +53,13 @@ def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
         return
     path = Path(name)
     folder = path.parent
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"output: expected a file name, got {name[:64]!r}: {getattr(error, 'strerror', None) or error}") from error
     if not folder.is_dir():
         raise UsageError(f"{name}: the folder {folder} does not exist")
-    if path.is_dir():
+    if path.is_dir() or name.endswith("/"):
         raise UsageError(f"{name}: is a folder, expected a file name")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{name}: the folder {folder} is not writable")

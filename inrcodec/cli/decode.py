@@ -7,6 +7,7 @@ import click
 from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, open_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
+from inrcodec.files import suffix_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
 DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4", "shape": "npy"}
@@ -122,17 +123,17 @@ def _derived(name: str, suffix: str) -> str:
 
 
 def _suffix(target: str, suffix: str | None) -> str:
-    found = f".{suffix.lstrip('.')}" if suffix else "".join(Path(target).suffixes[-2:] if target.endswith(".gz") else [Path(target).suffix])
+    found = suffix_of(target, suffix)
     if not found or (target == "-" and not suffix):
         raise UsageError(f"{target}: no suffix to take the format from; give --format png, for example")
-    return found.lower()
+    return found
 
 
 def _size(text: str | None, d: int) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != d or not all(part.isdigit() for part in parts):
+    if len(parts) != d or not all(part.isascii() and part.isdigit() for part in parts):
         example = "WIDTHxHEIGHT, for example 1024x768" if d == 2 else f"{d} numbers of samples, for example {'x'.join(['64'] * d)}"
         raise UsageError(f"--size: expected {example}, got {text!r}")
     sizes = tuple(int(part) for part in parts)
