@@ -43,6 +43,15 @@ def read_inr(name: str) -> bytes | Path:
     return source
 
 
+def derived_output(name: str, suffix: str) -> str:
+    """The name of what is made of the file `name` where no output is given: with another suffix, beside it."""
+    if name == "-":
+        raise UsageError("-o: expected an output name when the input is stdin")
+    if not Path(name).name:
+        raise UsageError(f"-o: expected an output name when the input is {name!r}")
+    return str(Path(name).with_suffix("." + suffix.lstrip(".")))
+
+
 def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
     """Raise before any long work if `name` cannot be written, or is the file to read."""
     if not name:

@@ -1,10 +1,8 @@
 """inrcodec decode"""
 
-from pathlib import Path
-
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, open_output, read_inr, write_output
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, derived_output, open_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.files import suffix_of
@@ -90,7 +88,7 @@ def command(
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
     inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples), residual=not no_residual)
-    target = _derived(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
+    target = derived_output(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
     form = _suffix(target, suffix)
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
@@ -114,12 +112,6 @@ def command(
         sides = inr.write(file, form, name=target, scale=scale, size=sizes, region=part, rate=rate, bits=bits, strip=strip)
     for name, content in sides.items() if target != "-" else ():
         write_output(name, content, overwrite=overwrite)
-
-
-def _derived(name: str, suffix: str) -> str:
-    if name == "-":
-        raise UsageError("-o: expected an output name when the input is stdin")
-    return str(Path(name).with_suffix("." + suffix.lstrip(".")))
 
 
 def _suffix(target: str, suffix: str | None) -> str:
