@@ -183,3 +183,18 @@ def test_masked_samples_are_refused() -> None:
     with pytest.raises(InputError, match="without masked samples"):
         read_signal(array)
     assert read_signal(np.ma.array(np.zeros((4, 5), np.uint8))).values.shape == (4, 5, 1)
+
+
+@pytest.mark.parametrize("more", [{}, {"photometric": "rgb", "planarconfig": "separate"}, {"photometric": "rgb"}, {"tile": (16, 16)}])
+def test_a_tiff_of_too_few_strips_is_truncated(more: dict[str, object]) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    shape = {0: (48, 40), 1: (3, 48, 40), 2: (48, 40, 3)}[0 if "photometric" not in more else 1 if "planarconfig" in more else 2]
+    out = io.BytesIO()
+    tifffile.imwrite(out, np.full(shape, 9, np.uint8), rowsperstrip=None if "tile" in more else 16, **more)
+    data = bytearray(out.getvalue())
+    assert read_signal(bytes(data)).values.min() > 0
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        at = tiff.pages[0].tags["ImageLength"].valueoffset
+    data[at : at + 2] = (80).to_bytes(2, "little")
+    with pytest.raises(InputError, match="truncated TIFF: expected strips of"):
+        read_signal(bytes(data))

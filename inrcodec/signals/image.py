@@ -48,7 +48,7 @@ _SIGNATURES = (
     *(("PPM", b"P" + digit + space) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f") for space in (b"\n", b" ", b"\t", b"\r")),
 )
 _AS_VOLUME = "kind volume reads grey ones as numbers"
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_PLANAR = 258, 262, 277, 284
 # What a TIFF directory says about the picture rather than about its storage.
 TIFF_DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432, 34665, 34853)
 _HIGH_TO_LOW = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -181,6 +181,8 @@ def _decode(data: bytes, form: str, name: str, limits: Limits) -> tuple[_Pixels,
     _check_size(*image.size, name, limits)
     if form == "PNG":
         _check_png(data, name)
+    if form == "TIFF":
+        _check_tiff(image, name)
     frames = getattr(image, "n_frames", 1)
     image.load()
     metadata, orientation = _metadata(image)
@@ -229,6 +231,18 @@ def _check_png(data: bytes, name: str) -> None:
             return
         at = end
     raise InputError(f"{name}: truncated PNG file: it ends at byte {len(data)} before its IEND chunk")
+
+
+def _check_tiff(image: "ImageFile", name: str) -> None:
+    """Every pixel lies in a plain strip or tile of each plane: Pillow leaves black what lies in none. libtiff checks packed ones."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    w, h, planes = tags[256], tags[257], tags.get(_TIFF_SAMPLES, 1) if tags.get(_TIFF_PLANAR, 1) == 2 else 1
+    tiles: list[Any] = list(image.tile)
+    if any(codec != "raw" for codec, *_ in tiles):
+        return
+    covered = sum((min(x1, w) - x0) * (min(y1, h) - y0) for _, (x0, y0, x1, y1), *_ in tiles)
+    if covered < w * h * planes:
+        raise InputError(f"{name}: truncated TIFF: expected strips of {w * h * planes} samples, got {max(0, covered)}")
 
 
 def _pixels(image: "ImageFile", data: bytes, name: str, icc: bytes | None) -> _Pixels:
