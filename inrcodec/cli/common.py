@@ -63,8 +63,8 @@ def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
     path = Path(name)
     folder = path.parent
     try:
-        path.exists()
-    except (OSError, ValueError) as error:
+        path.resolve().exists()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise UsageError(f"output: expected a file name, got {name[:64]!r}: {getattr(error, 'strerror', None) or error}") from error
     if not folder.is_dir():
         raise UsageError(f"{name}: the folder {folder} does not exist")
