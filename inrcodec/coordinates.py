@@ -40,12 +40,27 @@ class Points:
 
 def points_of(points: Any, d: int) -> Points:
     """Points (n, d) of an array, or one of (d,). Raises UsageError for other shapes and what is not finite."""
-    values = np.asarray(points, dtype=np.float64)
+    values = reals_of(points, "points")
     if values.ndim == 1 and values.shape == (d,):
         values = values[None]
-    if values.ndim != 2 or values.shape[1] != d or not np.isfinite(values).all():
-        raise UsageError(f"points: expected finite coordinates of shape (n, {d}), got shape {values.shape}")
+    if values.ndim != 2 or values.shape[1] != d:
+        raise UsageError(f"points: expected coordinates of shape (n, {d}), got shape {values.shape}")
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise UsageError(f"points: expected finite coordinates, got {', '.join(map(str, values[first]))} at point {first}")
     return Points(values)
+
+
+def reals_of(numbers: Any, what: str) -> NDArray[np.float64]:
+    """An array of real numbers in float64. Raises UsageError for anything else."""
+    try:
+        given = np.asarray(numbers)
+        if given.dtype.kind == "c":
+            raise TypeError(f"complex numbers of type {given.dtype}")
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what}: expected real numbers, got {' '.join(str(error).split())}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +108,7 @@ def nearest_to_points(points: Points, sizes: Sequence[int], bounds: Sequence[tup
 
 def scaled_size(sizes: Sequence[int], scale: float) -> tuple[int, ...]:
     """Samples per axis of a grid of `sizes` scaled by `scale`."""
-    if not (math.isfinite(scale) and scale > 0):
+    if not (math.isfinite(scale * max(sizes)) and scale > 0):
         raise UsageError(f"scale: expected a positive number, got {scale}")
     return tuple(max(1, math.floor(n * scale + 0.5)) for n in sizes)
 
@@ -104,8 +119,8 @@ def target_size(sizes: Sequence[int], scale: float | None, size: Sequence[int] |
         raise UsageError("decode: expected scale or size, got both")
     if size is None:
         return scaled_size(sizes, 1.0 if scale is None else scale)
-    if len(size) != len(sizes) or min(size) < 1:
-        raise UsageError(f"size: expected {len(sizes)} positive numbers of samples, got {tuple(size)}")
+    if len(size) != len(sizes) or min(size) < 1 or any(int(m) != m for m in size):
+        raise UsageError(f"size: expected {len(sizes)} positive whole numbers of samples, got {tuple(size)}")
     return tuple(int(m) for m in size)
 
 

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -20,14 +20,15 @@ from inrcodec.coordinates import (
     full_window,
     lattice,
     nearest_to_points,
+    reals_of,
     region_window,
     scaled_size,
     target_size,
 )
 from inrcodec.described import Described
 from inrcodec.errors import LimitExceeded, UsageError
-from inrcodec.evaluation import evaluator, masks, slopes
-from inrcodec.files import atomic_file, read_bytes, write_atomic
+from inrcodec.evaluation import Evaluators, evaluator, masks, slopes
+from inrcodec.files import atomic_file, naming, read_bytes, suffix_of, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.lazy import LazyGrid
 from inrcodec.limits import DEFAULT_LIMITS, Limits
@@ -73,7 +74,7 @@ class Inr(Described):
         self._missing: Mask | None = None
         self._added: Integers | None = None
         self.residual: Residual | None = residual_of(container.head) if residual else None
-        self._evaluators: dict[str, Evaluate] = {}
+        self._evaluators = Evaluators()
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -186,7 +187,7 @@ class Inr(Described):
 
     def on(self, *axes: Any) -> Array:
         """`at` on the outer product of one vector of coordinates per axis, (n1), (n2) ...: (n1, n2, ..., c); faster than its points."""
-        vectors = tuple(np.asarray(axis, dtype=np.float64) for axis in axes)
+        vectors = tuple(reals_of(axis, "on") for axis in axes)
         if len(vectors) != len(self.grid_shape) or not all(v.ndim == 1 and v.size and np.isfinite(v).all() for v in vectors):
             raise UsageError(f"on: expected {len(self.grid_shape)} vectors of finite coordinates, got shapes {[v.shape for v in vectors]}")
         coords = Lattice(vectors)
@@ -266,11 +267,10 @@ class Inr(Described):
         strip: bool = False,
         overwrite: bool = True,
     ) -> None:
-        """Decode into a file of the format of its suffix, or of `format` (".png"), atomically; large ones as they are evaluated."""
+        """Decode into a file of the format of its suffix, or of `format` ("png"), atomically; large ones as they are evaluated."""
         name = os.fspath(path)
-        suffix = format or ("".join(Path(name).suffixes[-2:]) if name.endswith(".gz") else Path(name).suffix).lower()
         with atomic_file(path, overwrite=overwrite) as file:
-            sides = self.write(file, suffix, name=name, scale=scale, size=size, region=region, bits=bits, strip=strip)
+            sides = self.write(file, suffix_of(name, format), name=name, scale=scale, size=size, region=region, bits=bits, strip=strip)
         for side, content in sides.items():
             write_atomic(side, content, overwrite=overwrite)
 
@@ -305,10 +305,7 @@ class Inr(Described):
     def grid(self, *, scale: float | None = None, size: Sequence[int] | None = None) -> LazyGrid:
         """`decode(scale=scale, size=size)`, evaluated where it is indexed: `inr.grid(scale=16)[1000:1100, ::2]`."""
         shape, _ = self._grid(scale, size, None)
-        return LazyGrid((*shape, len(self.channels)), self.dtype, lambda window: self._sample(shape, window, self.dtype, self.bits))
-
-    def __len__(self) -> int:
-        return self.grid_shape[0]
+        return LazyGrid((*shape, len(self.channels)), self.dtype, partial(self._sample, shape, dtype=self.dtype, bits=self.bits))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.grid().__array__(dtype, copy)
@@ -324,9 +321,9 @@ class Inr(Described):
 
     def _depth(self, bits: int | None) -> int:
         depth = self.bits if bits is None else bits
-        if not 1 <= depth <= 16:
+        if depth not in range(1, 17):
             raise UsageError(f"bits: expected 1..16, got {depth}")
-        return depth
+        return int(depth)
 
     def _space_of(self, shape: tuple[int, ...], window: Window) -> Space | None:
         return None if self.space is None else window_space(self.space, self.grid_shape, shape, [start for start, _ in window])
@@ -396,4 +393,5 @@ def open_inr(
 ) -> Inr:
     """Open a path, bytes or a binary file. Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded."""
     data = read_bytes(source)
-    return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits, residual=residual)
+    with naming(source):
+        return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits, residual=residual)

@@ -30,6 +30,9 @@ class Described:
         """Nominal samples per axis."""
         return tuple(axis["n"] for axis in self.head["axes"])
 
+    def __len__(self) -> int:
+        return self.grid_shape[0]
+
     @property
     def axes(self) -> tuple[Axis, ...]:
         return tuple(Axis(**axis) for axis in self.head["axes"])

@@ -17,6 +17,13 @@ from inrcodec.windows import Windows, blended, blended_slopes, window_params
 Params = Mapping[str, Array]
 
 
+class Evaluators(dict[str, Evaluate]):
+    """Compiled functions by the name of their engine. They belong to their process: a copy, also a pickled one, begins without."""
+
+    def __reduce__(self) -> tuple[type["Evaluators"], tuple[()]]:
+        return Evaluators, ()
+
+
 def evaluator(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None) -> Evaluate:
     """The function coordinates -> outputs (n, c); where numbers of the file are too large for it, they are infinite or NaN."""
     if windows is None:

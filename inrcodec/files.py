@@ -5,9 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from inrcodec.errors import InputError, UsageError
+from inrcodec.errors import InputError, InrError, UsageError
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True) -> None:
@@ -46,16 +46,44 @@ def atomic_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
 
 
 def read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> bytes:
-    """The bytes of a path or a binary file, or those given. Raises InputError."""
+    """The bytes of a path or a binary file, or those given. Raises InputError, UsageError for what is none of these."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    if isinstance(source, str | os.PathLike):
-        try:
-            with open(source, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise InputError(f"{os.fspath(source)}: cannot be read: {error.strerror}") from error
-    return source.read()
+    if not isinstance(source, str | os.PathLike) and not hasattr(source, "read"):
+        raise UsageError(f"expected a path, bytes or a binary file object, got {type(source).__name__}")
+    name = _name_of(source) or "<stream>"
+    try:
+        data = Path(source).read_bytes() if isinstance(source, str | os.PathLike) else source.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(data, bytes):
+        raise InputError(f"{name}: expected a file object opened in binary mode, got one that reads {type(data).__name__}")
+    return data
+
+
+@contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """Errors of the package raised inside begin with the name of `source`, a path or a file, where it has one."""
+    try:
+        yield
+    except InrError as error:
+        name = _name_of(source)
+        if name is None:
+            raise
+        raise type(error)(f"{name}: {error}") from error
+
+
+def suffix_of(name: str, form: str | None = None) -> str:
+    """What says the format of the file `name`: `form` ("png" or ".png") if given, else its suffix; lower case with a dot, "" for none."""
+    if form:
+        return "." + form.lower().lstrip(".")
+    suffixes = Path(name.lower()).suffixes
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def _name_of(source: Any) -> str | None:
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return os.fspath(name).replace("\0", "\\0") if isinstance(name, str | os.PathLike) else None
 
 
 def _mode(target: Path) -> int:

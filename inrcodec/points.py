@@ -47,8 +47,8 @@ def write_values(columns: Sequence[str], values: NDArray[np.float32], suffix: st
 def _npy(data: bytes, name: str) -> Floats:
     try:
         found = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{name}: damaged .npy: {error}") from error
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise InputError(f"{name}: damaged .npy: {' '.join(str(error).split())}") from error
     if found.dtype.kind not in "iuf":
         raise InputError(f"{name}: expected real numbers, got {found.dtype}")
     return np.asarray(found, dtype=np.float64)

@@ -1,5 +1,10 @@
 """Opened files: grids, regions, points, gradients, slices; all on a hand-made container, without a fit."""
 
+import copy
+import io
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +15,7 @@ from inrcodec.backends import available
 from inrcodec.codec import params_digest
 from inrcodec.container import Container, dump, load
 from inrcodec.decoder import Inr
-from inrcodec.errors import InputError, LimitExceeded, UsageError
+from inrcodec.errors import CorruptFile, InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.siren import SirenConfig
@@ -204,9 +209,16 @@ def test_slices_evaluate_their_region_only() -> None:
 def test_points(inr: Inr) -> None:
     assert inr.at([0.0, 0.5]).shape == (1, 3)
     assert inr.at(np.zeros((0, 2))).shape == (0, 3)
-    for bad in ([[0.0]], [[np.nan, 0.0]], [[[0.0, 0.0]]]):
-        with pytest.raises(UsageError, match="points: expected finite coordinates of shape"):
+    for bad in ([[0.0]], [], [[[0.0, 0.0]]]):
+        with pytest.raises(UsageError, match="points: expected coordinates of shape"):
             inr.at(bad)
+    with pytest.raises(UsageError, match="finite coordinates, got nan, 0.0 at point 1"):
+        inr.at([[0.5, 0.5], [np.nan, 0.0]])
+    for unreal in ("ab", [[0.0, 0.0], [1.0]], [[1j, 0.0]], [[object(), 0.0]]):
+        with pytest.raises(UsageError, match="points: expected real numbers"):
+            inr.at(unreal)
+    with pytest.raises(UsageError, match="on: expected real numbers"):
+        inr.on("a", [0.0])
 
 
 def test_gradient(inr: Inr) -> None:
@@ -278,3 +290,47 @@ def test_open_reads_paths_and_files(tmp_path: object) -> None:
         assert (inrcodec.open(file).decode() == expected).all()
     with pytest.raises(InputError, match="cannot be read"):
         inrcodec.open(tmp_path / "missing.inr")  # type: ignore[operator]
+
+
+def test_a_copy_of_an_opened_file_decodes_alike(inr: Inr) -> None:
+    expected = inr.decode(scale=2)
+    for copied in (pickle.loads(pickle.dumps(inr)), copy.deepcopy(inr)):
+        np.testing.assert_array_equal(copied.decode(scale=2), expected)
+    grid = pickle.loads(pickle.dumps(inr.grid(scale=2)))
+    np.testing.assert_array_equal(grid[3:9, ::2], expected[3:9, ::2])
+
+
+def test_sizes_and_depths_that_are_none(inr: Inr) -> None:
+    for options, words in (
+        ({"scale": 1e308}, "scale: expected a positive number, got 1e"),
+        ({"size": (3, 4.5)}, "size: expected 2 positive whole numbers"),
+        ({"bits": 1.5}, "bits: expected 1..16, got 1.5"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            inr.decode(**options)
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.inr"
+    path.write_bytes(file_bytes()[:-1])
+    with pytest.raises(CorruptFile, match=r"a\.inr: byte \d+"):
+        inrcodec.open(path)
+    with path.open("rb") as file, pytest.raises(CorruptFile, match=r"a\.inr: byte \d+"):
+        inrcodec.open(file)
+    with pytest.raises(CorruptFile, match=r"^byte \d+"):
+        inrcodec.open(path.read_bytes())
+    with pytest.raises(InputError, match="binary mode, got one that reads str"):
+        inrcodec.open(io.StringIO("text"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="closed"):
+        inrcodec.open(file)
+    with pytest.raises(InputError, match="cannot be read"):
+        inrcodec.open("a\0b")
+    for wrong in (None, 3, np.zeros(3)):
+        with pytest.raises(UsageError, match="expected a path, bytes or a binary file object, got"):
+            inrcodec.open(wrong)  # type: ignore[arg-type]
+
+
+def test_export_takes_a_format_with_or_without_its_dot(inr: Inr, tmp_path: Path) -> None:
+    for name, form in (("a.x", "png"), ("b.x", ".PNG"), ("c.PNG", None)):
+        inr.export(tmp_path / name, format=form)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

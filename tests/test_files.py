@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inrcodec.cli.common import check_output
 from inrcodec.errors import UsageError
 from inrcodec.files import write_atomic
 
@@ -43,3 +44,10 @@ def test_links_are_written_through_and_devices_into(tmp_path: Path) -> None:
     assert link.is_symlink() and target.read_bytes() == b"new"
     write_atomic(os.devnull, b"gone")
     assert not Path(os.devnull).is_file()
+
+
+def test_a_loop_of_links_is_no_output(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UsageError, match="output: expected a file name"):
+        check_output(str(loop), overwrite=True)

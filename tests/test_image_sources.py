@@ -16,6 +16,7 @@ from inrcodec import spec
 from inrcodec.errors import InputError, LimitExceeded, UsageError
 from inrcodec.limits import Limits
 from inrcodec.signals import MODALITIES, read_signal, writer_for
+from inrcodec.signals.base import exact_samples
 from inrcodec.signals.image import accepts, read_image
 
 ODD = Path(__file__).resolve().parents[2] / "shared" / "data" / "odd"
@@ -157,3 +158,43 @@ def test_odd_pixels():
     hidden = read_signal(ODD / "rgba_transparent.png")
     assert np.array_equal(hidden.weights[:, :, 0] == 0, hidden.values[:, :, 3] == 0)
     assert read_signal(ODD / "icc_profile.jpg").metadata.icc is not None
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "float16", "float64"])
+def test_numbers_in_a_tiff_are_no_colours(dtype: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    out = io.BytesIO()
+    numbers = np.array([[1, 2, 3], [4, 5, 100]], dtype)
+    tifffile.imwrite(out, numbers)
+    with pytest.raises(InputError, match=rf"TIFF: .* of {np.dtype(dtype).itemsize * 8} bits are not supported; .* kind volume"):
+        read_signal(out.getvalue())
+    np.testing.assert_array_equal(exact_samples(read_signal(out.getvalue(), kind="volume"))[0, ..., 0], numbers)
+
+
+def test_a_float_tiff_beyond_one_is_told_what_takes_it() -> None:
+    out = io.BytesIO()
+    Image.fromarray(np.full((2, 3), 7, np.float32)).save(out, "TIFF")
+    with pytest.raises(InputError, match=r"expected finite values in \[0, 1\], got 7.0 .*; kind volume"):
+        read_signal(out.getvalue())
+
+
+def test_masked_samples_are_refused() -> None:
+    array = np.ma.array(np.zeros((4, 5), np.uint8), mask=np.eye(4, 5, dtype=bool))
+    with pytest.raises(InputError, match="without masked samples"):
+        read_signal(array)
+    assert read_signal(np.ma.array(np.zeros((4, 5), np.uint8))).values.shape == (4, 5, 1)
+
+
+@pytest.mark.parametrize("more", [{}, {"photometric": "rgb", "planarconfig": "separate"}, {"photometric": "rgb"}, {"tile": (16, 16)}])
+def test_a_tiff_of_too_few_strips_is_truncated(more: dict[str, object]) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    shape = {0: (48, 40), 1: (3, 48, 40), 2: (48, 40, 3)}[0 if "photometric" not in more else 1 if "planarconfig" in more else 2]
+    out = io.BytesIO()
+    tifffile.imwrite(out, np.full(shape, 9, np.uint8), rowsperstrip=None if "tile" in more else 16, **more)
+    data = bytearray(out.getvalue())
+    assert read_signal(bytes(data)).values.min() > 0
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        at = tiff.pages[0].tags["ImageLength"].valueoffset
+    data[at : at + 2] = (80).to_bytes(2, "little")
+    with pytest.raises(InputError, match="truncated TIFF: expected strips of"):
+        read_signal(bytes(data))

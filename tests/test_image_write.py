@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -251,3 +252,14 @@ def test_what_cannot_be_written():
         write_image(samples(picture(3), 8), ".pgm")
     with pytest.raises(UsageError, match="cannot write 20000x1 pixels as WEBP"):
         write_image(samples(np.zeros((1, 20000, 3), np.uint8), 8), ".webp")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("exif", [b"junkjunk", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\0\x09\x01\x0f"])
+def test_damaged_exif_does_not_keep_a_picture_from_being_written(suffix, exif):
+    c = 1 if suffix == ".pgm" else 3
+    data = write_image(samples(picture(c), 8, Metadata(exif=exif)), suffix)
+    if suffix != ".npy":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of reading
+            assert Image.open(io.BytesIO(data)).size == (W, H)

@@ -137,6 +137,7 @@ def test_faults_are_one_line(folder: Path, options: tuple[str, ...], code: int, 
         (npy(np.zeros((3, 4))), "expected points of 2 coordinates (y,x), got shape (3, 4)"),
         (npy(np.array(["a"])), "expected real numbers"),
         (npy(np.array([None], dtype=object)), "damaged .npy"),
+        (npy(np.zeros((3, 2))).replace(b"(3, 2), }" + 13 * b" ", b"(3" + 13 * b"0" + b", 2), }"), "damaged .npy"),
     ],
 )
 def test_what_is_no_list_of_points_is_said_where(data: bytes, message: str) -> None:

@@ -292,3 +292,61 @@ def test_a_shape_does_not_change():
     assert isinstance(shape, Shape)
     with pytest.raises(AttributeError):
         shape.scale = 2.0
+
+
+def pyramid(sides=5):
+    """A closed mesh of one polygon and triangles: its vertices, its faces."""
+    turn = np.arange(sides) * 2 * np.pi / sides
+    base = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+    return np.vstack([base, [[0, 0, 1]]]), [list(range(sides))[::-1], *([k, (k + 1) % sides, sides] for k in range(sides))]
+
+
+def off_of(vertices, faces, head="OFF\n"):
+    lines = [" ".join(map(repr, map(float, v))) for v in vertices] + [" ".join(map(str, (len(f), *f))) + " 255 0 0" for f in faces]
+    return (head + f"{len(vertices)} {len(faces)} 0 # counts\n\n" + "\n".join(lines)).encode()
+
+
+def ply_of(vertices, faces, order="<"):
+    name = {"<": "little", ">": "big"}[order]
+    head = (
+        f"ply\nformat binary_{name}_endian 1.0\nelement vertex {len(vertices)}\nproperty double x\nproperty double y\nproperty double z\n"
+    )
+    head += f"element face {len(faces)}\nproperty uchar flag\nproperty list uchar int vertex_indices\nend_header\n"
+    body = b"".join(struct.pack(f"{order}BB{len(f)}i", 7, len(f), *f) for f in faces)
+    return head.encode() + np.asarray(vertices, order + "f8").tobytes() + body
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (off_of, "p.off"),
+        (lambda v, f: off_of(v, f, "OFF "), "p.off"),
+        (ply_of, "p.ply"),
+        (lambda v, f: ply_of(v, f, ">"), "p.ply"),
+    ],
+)
+def test_polygons_of_different_numbers_of_corners(make, name):
+    vertices, faces = pyramid()
+    shape = read_shape(make(vertices, faces), name, sign="error")  # closed, or an error
+    assert len(shape.faces) == 8 and shape.notes == ()
+    np.testing.assert_allclose((shape.vertices - shape.shift) / shape.scale, vertices, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        (off_of(*pyramid())[:-30], "p.off", "OFF"),
+        (off_of(*pyramid()).replace(b"5 4 3 2 1 0 255 0 0", b"5 4 3"), "p.off", "face 0: expected 5 corners, got 2"),
+        (b"OFF\n3 many\n", "p.off", "expected numbers"),
+        (ply_of(*pyramid())[:-6], "p.ply", "truncated PLY: expected 6 of its element face"),
+        (ply_of(*pyramid()).replace(b"list uchar int vertex", b"list uchar huge vertex"), "p.ply", "PLY"),
+        (bytes(80) + struct.pack("<I", 9) + bytes(50), "p.stl", "binary STL: expected 534 bytes of 9 triangles, got 134"),
+        (b"solid\0" + bytes(90), "p.stl", "binary STL: expected 84 bytes"),
+        (off_of(pyramid()[0] * 1e-310, pyramid()[1]), "p.off", "expected a size that float64 holds"),
+        (b"".join(b"%d %d 1 0 0 0\n" % (k, k * k) for k in range(9)), "p.xyz", "expected normals, got zeros at all 9"),
+    ],
+)
+def test_faults_of_meshes_are_told(data, name, message):
+    with pytest.raises(InputError, match=f"^{name}: ") as caught:
+        read_shape(data, name)
+    assert message in str(caught.value) and "\n" not in str(caught.value)

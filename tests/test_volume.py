@@ -870,6 +870,14 @@ def test_dicom_rescale(slope, intercept, dtype, tmp_path):
     check(signal, array * float(slope) + intercept)
 
 
+def test_dicom_of_no_slope_or_no_size():
+    array = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    with pytest.raises(InputError, match="v.dcm: RescaleSlope: expected a number other than 0"):
+        read_volume(dicom(array, RescaleSlope=0, RescaleIntercept=5), "v.dcm")
+    space = read_volume(dicom(array, PixelSpacing=[0, 0]), "v.dcm").space
+    assert space is None or space.affine is None  # none that cannot be inverted
+
+
 def test_dicom_frames():
     array = ramp("uint16", (3, 4, 6))
     signal = read_volume(dicom(array), "v.dcm")

@@ -24,6 +24,8 @@ def make_engine(name: str, *, device: str = "auto", work: int = 0, double: bool 
     if name == "auto":
         name = "numpy" if double else _chosen(asked=device not in ("auto", "cpu"), work=work)
     if name == "numpy":
+        if not double and device not in ("auto", "cpu"):
+            raise UsageError(f"device: expected auto or cpu for backend numpy, got {device}")
         from inrcodec.backends.numpy import NumpyEngine
 
         return NumpyEngine(double=double)

@@ -43,6 +43,15 @@ def read_inr(name: str) -> bytes | Path:
     return source
 
 
+def derived_output(name: str, suffix: str) -> str:
+    """The name of what is made of the file `name` where no output is given: with another suffix, beside it."""
+    if name == "-":
+        raise UsageError("-o: expected an output name when the input is stdin")
+    if not Path(name).name:
+        raise UsageError(f"-o: expected an output name when the input is {name!r}")
+    return str(Path(name).with_suffix("." + suffix.lstrip(".")))
+
+
 def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
     """Raise before any long work if `name` cannot be written, or is the file to read."""
     if not name:
@@ -53,9 +62,13 @@ def check_output(name: str, *, overwrite: bool, source: str = "-") -> None:
         return
     path = Path(name)
     folder = path.parent
+    try:
+        path.resolve().exists()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise UsageError(f"output: expected a file name, got {name[:64]!r}: {getattr(error, 'strerror', None) or error}") from error
     if not folder.is_dir():
         raise UsageError(f"{name}: the folder {folder} does not exist")
-    if path.is_dir():
+    if path.is_dir() or name.endswith("/"):
         raise UsageError(f"{name}: is a folder, expected a file name")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{name}: the folder {folder} is not writable")

@@ -1,12 +1,11 @@
 """inrcodec decode"""
 
-from pathlib import Path
-
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, open_output, read_inr, write_output
+from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, check_output, derived_output, open_output, read_inr, write_output
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
+from inrcodec.files import suffix_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
 DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4", "shape": "npy"}
@@ -89,7 +88,7 @@ def command(
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
     inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples), residual=not no_residual)
-    target = _derived(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
+    target = derived_output(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
     form = _suffix(target, suffix)
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
@@ -115,24 +114,18 @@ def command(
         write_output(name, content, overwrite=overwrite)
 
 
-def _derived(name: str, suffix: str) -> str:
-    if name == "-":
-        raise UsageError("-o: expected an output name when the input is stdin")
-    return str(Path(name).with_suffix("." + suffix.lstrip(".")))
-
-
 def _suffix(target: str, suffix: str | None) -> str:
-    found = f".{suffix.lstrip('.')}" if suffix else "".join(Path(target).suffixes[-2:] if target.endswith(".gz") else [Path(target).suffix])
+    found = suffix_of(target, suffix)
     if not found or (target == "-" and not suffix):
         raise UsageError(f"{target}: no suffix to take the format from; give --format png, for example")
-    return found.lower()
+    return found
 
 
 def _size(text: str | None, d: int) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != d or not all(part.isdigit() for part in parts):
+    if len(parts) != d or not all(part.isascii() and part.isdigit() for part in parts):
         example = "WIDTHxHEIGHT, for example 1024x768" if d == 2 else f"{d} numbers of samples, for example {'x'.join(['64'] * d)}"
         raise UsageError(f"--size: expected {example}, got {text!r}")
     sizes = tuple(int(part) for part in parts)

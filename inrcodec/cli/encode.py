@@ -15,6 +15,7 @@ from inrcodec.cli.common import (
     QUIET,
     ProgressLine,
     check_output,
+    derived_output,
     finite,
     human_bytes,
     read_source,
@@ -61,11 +62,13 @@ def command(
     quiet: bool,
 ) -> None:
     """Fit INPUT (image, volume, shape, sound, video; a folder of slices or frames; - for stdin) with a network; write an .inr file."""
-    target = _derived(input) if output is None else output
+    target = derived_output(input, ".inr") if output is None else output
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True, source=input)
+        if Path(checkpoint).resolve() == Path(target).resolve():
+            raise UsageError(f"--checkpoint: expected another file than the output, got {checkpoint}")
     if as_json and target == "-":
         raise UsageError("--json: stdout already carries the file (-o -)")
 
@@ -109,9 +112,3 @@ def _summary(target: str, report: "Report") -> str:
         f"{target}: {human_bytes(report.bytes)}{rate}, {', '.join(measured)}; "
         f"{report.arch}, {report.parameters} parameters, {report.steps} steps in {report.encode_seconds:.0f} s"
     )
-
-
-def _derived(name: str) -> str:
-    if name == "-":
-        raise UsageError("-o: expected an output name when the input is stdin")
-    return str(Path(name).with_suffix(".inr"))

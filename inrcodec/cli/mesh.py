@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, NO_OVERWRITE, NO_PROGRESS, ProgressLine, check_output, read_inr, write_output
+from inrcodec.cli.common import (
+    BACKEND,
+    DEVICE,
+    NO_OVERWRITE,
+    NO_PROGRESS,
+    ProgressLine,
+    check_output,
+    derived_output,
+    read_inr,
+    write_output,
+)
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import UsageError
 from inrcodec.progress import Progress
@@ -51,7 +61,7 @@ def command(
     from inrcodec.mesh import MESH_SUFFIXES
     from inrcodec.surface import check_shape
 
-    target = _derived(input, suffix or "ply") if output is None else output
+    target = derived_output(input, suffix or "ply") if output is None else output
     overwrite = force if output is None else not no_overwrite
     check_output(target, overwrite=overwrite, source=input)
     form = f".{suffix.lstrip('.')}".lower() if suffix else Path(target).suffix.lower()
@@ -84,9 +94,3 @@ def mesh_progress(line: ProgressLine) -> Callable[[int, int], None]:
         line(Progress("mesh", done, needed, None, None, eta))
 
     return told
-
-
-def _derived(name: str, suffix: str) -> str:
-    if name == "-":
-        raise UsageError("-o: expected an output name when the input is stdin")
-    return str(Path(name).with_suffix("." + suffix.lstrip(".")))

@@ -84,6 +84,8 @@ def command(
     place, axes = place_of(inr, units), place_names(inr, units)
     if source is None:
         try:
+            if not all(text.strip() for text in places):
+                raise UsageError(f"--at: expected {len(axes)} numbers ({','.join(axes)}), got an empty one")
             points = read_points("\n".join(places).encode(), "--at", axes)
         except InputError as error:
             raise UsageError(str(error)) from error

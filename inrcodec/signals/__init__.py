@@ -76,6 +76,8 @@ def read_signal(
     if rate is not None:
         raise UsageError("rate: expected a folder or a pattern of pictures, whose frames have no times of their own")
     if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        if kind not in (None, "volume"):
+            raise UsageError(f"kind: expected volume or video for the folder {os.fspath(source)}, got {kind}")
         _only_of_shapes(protocol, sign, "a folder")
         return volume.read_dicom_series(volume.dicom_paths(os.fspath(source)), limits=limits, strip=strip)
     data, name = _load(source)
@@ -130,6 +132,8 @@ def _modality_of(data: bytes, name: str) -> Modality | None:
 
 
 def _from_array(array: NDArray[Any], kind: str | None, limits: Limits) -> Signal:
+    if np.ma.is_masked(array):
+        raise InputError("<array>: expected an array without masked samples; of a volume, NaN stands for what is missing: filled(np.nan)")
     if kind not in (None, "image", "volume"):
         raise UsageError(f"an array is read as an image or a volume, not as {kind}; give a Signal")
     picture = array.ndim <= 2 or (array.ndim == 3 and array.shape[-1] <= 4)

@@ -22,6 +22,7 @@ from inrcodec.signals.base import Axis, Channel, Metadata, Signal
 from inrcodec.signals.codes import rescale_codes
 from inrcodec.signals.orientation import turn_upright, upright_exif, upright_xmp
 from inrcodec.signals.pnm import read_header, read_pnm
+from inrcodec.signals.volume_tiff import numbers_of
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -46,7 +47,8 @@ _SIGNATURES = (
     ("BMP", b"BM"),
     *(("PPM", b"P" + digit + space) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f") for space in (b"\n", b" ", b"\t", b"\r")),
 )
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
+_AS_VOLUME = "kind volume reads grey ones as numbers"
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_PLANAR = 258, 262, 277, 284
 # What a TIFF directory says about the picture rather than about its storage.
 TIFF_DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432, 34665, 34853)
 _HIGH_TO_LOW = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -91,6 +93,8 @@ def read_image(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS, strip
     form = format_of(data[:64])
     if form is None:
         raise InputError(f"{name}: expected an image ({FORMATS}), got a file beginning with {data[:8]!r}")
+    if form == "TIFF" and (numbers := numbers_of(data)) is not None:  # Pillow reads signed bytes as unsigned ones
+        raise InputError(f"{name}: TIFF: {numbers} are not supported; expected unsigned samples of at most 16 bits; {_AS_VOLUME}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -156,11 +160,11 @@ def _hide_transparent(values: NDArray[np.float32]) -> NDArray[np.float32] | None
     return weights
 
 
-def _float_codes(values: NDArray[Any], name: str) -> tuple[NDArray[Any], int]:
+def _float_codes(values: NDArray[Any], name: str, hint: str = "") -> tuple[NDArray[Any], int]:
     inside = (values >= 0) & (values <= 1)  # False for NaN
     if not inside.all():
         place = tuple(int(i) for i in np.unravel_index(int(np.argmin(inside)), values.shape))
-        raise InputError(f"{name}: expected finite values in [0, 1], got {values[place]} at {list(place)}")
+        raise InputError(f"{name}: expected finite values in [0, 1], got {values[place]} at {list(place)}{hint}")
     scaled = values.astype(np.float64) * 255
     codes = np.floor(scaled + 0.5)
     if np.abs(scaled - codes).max() < 1e-4:  # a float32 k / 255 is within 2e-5
@@ -177,6 +181,8 @@ def _decode(data: bytes, form: str, name: str, limits: Limits) -> tuple[_Pixels,
     _check_size(*image.size, name, limits)
     if form == "PNG":
         _check_png(data, name)
+    if form == "TIFF":
+        _check_tiff(image, name)
     frames = getattr(image, "n_frames", 1)
     image.load()
     metadata, orientation = _metadata(image)
@@ -227,6 +233,18 @@ def _check_png(data: bytes, name: str) -> None:
     raise InputError(f"{name}: truncated PNG file: it ends at byte {len(data)} before its IEND chunk")
 
 
+def _check_tiff(image: "ImageFile", name: str) -> None:
+    """Every pixel lies in a plain strip or tile of each plane: Pillow leaves black what lies in none. libtiff checks packed ones."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    w, h, planes = tags[256], tags[257], tags.get(_TIFF_SAMPLES, 1) if tags.get(_TIFF_PLANAR, 1) == 2 else 1
+    tiles: list[Any] = list(image.tile)
+    if any(codec != "raw" for codec, *_ in tiles):
+        return
+    covered = sum((min(x1, w) - x0) * (min(y1, h) - y0) for _, (x0, y0, x1, y1), *_ in tiles)
+    if covered < w * h * planes:
+        raise InputError(f"{name}: truncated TIFF: expected strips of {w * h * planes} samples, got {max(0, covered)}")
+
+
 def _pixels(image: "ImageFile", data: bytes, name: str, icc: bytes | None) -> _Pixels:
     depth = _depth(image, data)
     match image.mode:
@@ -251,7 +269,8 @@ def _pixels(image: "ImageFile", data: bytes, name: str, icc: bytes | None) -> _P
             codes = (1 << bits) - 1 - codes if _white_is_zero(image) else codes
             return _color_key(_Pixels(codes, bits), image, depth)
         case "F":
-            codes = rescale_codes(*_float_codes(np.asarray(image), f"{name}: floating-point samples"), 16)[:, :, None]
+            hint = f"; {_AS_VOLUME}" if image.format == "TIFF" else ""
+            codes = rescale_codes(*_float_codes(np.asarray(image), f"{name}: floating-point samples", hint), 16)[:, :, None]
             return _Pixels(65535 - codes if _white_is_zero(image) else codes, 16, ("floating-point samples read as 16 bits",))
         case mode:
             raise InputError(f"{name}: {image.format} samples of kind {mode!r} are not supported; expected grey or RGB of at most 16 bits")

@@ -4,6 +4,7 @@ import io
 import shutil
 import struct
 import tempfile
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -102,6 +103,8 @@ def _with_pillow(codes: NDArray[np.uint8], form: str, metadata: Metadata) -> byt
     held = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
     if (form, c) in (("WEBP", 1), ("WEBP", 2), ("AVIF", 2)):  # written as colour, which a profile of grey does not fit
         del held["icc_profile"]
+    if form == "AVIF" and metadata.exif and _parsed(metadata.exif) is None:  # Pillow asks it for the orientation
+        del held["exif"]
     if form == "JPEG" and metadata.exif:
         held["exif"] = b"Exif\0\0" + metadata.exif
     options: dict[str, Any] = {key: value for key, value in held.items() if value} if form in ("JPEG", "WEBP", "AVIF") else {}
@@ -136,7 +139,9 @@ def _save(image: "Image.Image", form: str, options: dict[str, Any]) -> bytes:
     if form == "GIF" and image.mode == "LA":
         image = image.convert("RGBA")
     try:
-        image.save(out, form, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged EXIF
+            image.save(out, form, **options)
     except (OSError, ValueError, OverflowError, struct.error) as error:
         raise UsageError(f"cannot write {image.width}x{image.height} pixels as {form}: {' '.join(str(error).split())}") from error
     return out.getvalue()
@@ -239,15 +244,12 @@ def _rows_of(parts: Iterable[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]
 
 def _directory(slabs: Slabs, bits: int, rows: int, sizes: list[int], big: bool) -> bytes:
     """Header and directory of a TIFF with strips of `rows` rows and these sizes behind it; its length does not depend on the sizes."""
-    from PIL import Image
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     _, w, c = slabs.shape
     metadata = slabs.metadata
     directory = ImageFileDirectory_v2(b"II+\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
-    if metadata.exif:
-        exif = Image.Exif()
-        exif.load(metadata.exif)
+    if metadata.exif and (exif := _parsed(metadata.exif)) is not None:
         for tag in TIFF_DESCRIPTIVE:
             if tag in exif:
                 directory[tag] = exif.get_ifd(tag) if tag in (34665, 34853) else exif[tag]
@@ -276,6 +278,22 @@ def _directory(slabs: Slabs, bits: int, rows: int, sizes: list[int], big: bool) 
     out = io.BytesIO()
     directory.save(out)
     return out.getvalue()
+
+
+def _parsed(exif: bytes | None) -> "Image.Exif | None":
+    """EXIF taken apart, or None where it is damaged: a file may hold any bytes as its EXIF."""
+    from PIL import Image
+
+    parsed = Image.Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed.load(exif or b"")
+            for tag in (*parsed, 34665, 34853):
+                parsed.get_ifd(tag) if tag in (34665, 34853) else parsed[tag]
+    except Exception:  # Pillow raises nearly anything on damaged EXIF
+        return None
+    return parsed
 
 
 def _strip(codes: NDArray[Any], bits: int) -> bytes:

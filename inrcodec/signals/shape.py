@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.errors import InputError, InrError, LimitExceeded, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.mesh import Mesh, face_normals, need, winding_numbers
+from inrcodec.signals.polygons import read_binary_ply, read_off
 
 __all__ = ["FORMATS", "EdgeFaults", "Shape", "accepts", "check_closed", "edge_faults", "finer_normalise", "read_shape"]
 
@@ -100,13 +101,18 @@ def read_shape(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS, sign:
         vertices, faces = _used(vertices, faces, notes)
     if not np.ptp(vertices, axis=0).any():
         raise InputError(f"{name}: shape: expected vertices at different places, got all {len(vertices)} at one")
-    scale, shift = finer_normalise(vertices) if normalise == "finer" else _box_normalise(vertices)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale, shift = finer_normalise(vertices) if normalise == "finer" else _box_normalise(vertices)
+    if not (np.isfinite(shift).all() and 0 < scale < np.inf):
+        raise InputError(f"{name}: shape: expected a size that float64 holds, got vertices {np.ptp(vertices, axis=0).max():g} apart")
     vertices = vertices * scale + shift
     if faces is not None:
         faces = _with_area(vertices, faces, name, notes)
         faces = _outward(vertices, faces, notes)
     elif normals is not None:
         length = np.linalg.norm(normals, axis=1, keepdims=True)
+        if not length.any():
+            raise InputError(f"{name}: points: expected normals, got zeros at all {len(normals)}")
         normals = normals / np.where(length > 0, length, 1.0)
         if not length.all():
             notes.append(f"{int((length == 0).sum())} points have a zero normal")
@@ -159,6 +165,10 @@ def _check_declared(data: bytes, form: str, name: str, limits: Limits) -> None:
         declared = [int(count) for count in re.findall(rb"^element\s+\w+\s+(\d{1,30})", header, re.MULTILINE)]
         if max(declared, default=0) > len(data):
             raise InputError(f"{name}: PLY: expected {max(declared)} elements, got a file of {len(data)} bytes")
+    elif form == "stl" and (b"\0" in data[:512] or data.lstrip()[:5].lower() != b"solid"):
+        size = 84 + 50 * int.from_bytes(data[80:84], "little")
+        if len(data) != size:
+            raise InputError(f"{name}: binary STL: expected {size} bytes of {(size - 84) // 50} triangles, got {len(data)}")
     elif form == "glb" and len(data) >= 20:
         try:
             head = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
@@ -200,7 +210,10 @@ def _read_trimesh(data: bytes, form: str, name: str) -> tuple[NDArray[np.float64
                 parts.append((vertices @ transform[:3, :3].T + transform[:3, 3], faces))
     except InrError:
         raise
-    except Exception as error:
+    except Exception as error:  # trimesh does not read faces of more than four corners, or of different numbers of them, everywhere
+        polygons = read_off(data, name) if form == "off" else read_binary_ply(data, name) if form == "ply" else None
+        if polygons is not None:
+            return *polygons, None
         raise InputError(f"{name}: {form.upper()}: expected a mesh or points with normals, got: {_one_line(error)}") from error
     if not parts:
         return np.empty((0, 3)), None, None

@@ -174,6 +174,8 @@ def _rescaled(slices: list[_Slice], parts: list[NDArray[Any]]) -> tuple[NDArray[
     pairs = []
     for piece in slices:
         slope, intercept = _numbers(piece, "RescaleSlope", 1), _numbers(piece, "RescaleIntercept", 1)
+        if slope is not None and slope[0] == 0:
+            raise InputError(f"{piece.name}: RescaleSlope: expected a number other than 0, which makes all samples alike")
         pairs.append((1.0 if slope is None else float(slope[0]), 0.0 if intercept is None else float(intercept[0])))
     whole = all(slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < 2**31 for slope, intercept in pairs)
     stored = parts[0].dtype
@@ -213,7 +215,7 @@ def _space(slices: list[_Slice], count: int) -> Space | None:
         step = float(np.linalg.norm(along))
         matrix = np.eye(4)
         matrix[:3] = _TO_NIFTI * np.stack([along, orientation[3:] * pixels[0], orientation[:3] * pixels[1], origin], axis=1)
-        affine = tuple(float(number) for number in matrix.reshape(-1) + 0.0) if step > 0 else None
+        affine = tuple(float(number) for number in matrix.reshape(-1) + 0.0) if min(step, *pixels) > 0 else None
     return Space((step, float(pixels[0]), float(pixels[1])), affine, "mm")
 
 

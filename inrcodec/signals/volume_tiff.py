@@ -18,6 +18,7 @@ _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 254
 _SAMPLES, _FORMAT = 277, 339
 _WANTED = (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES, _FORMAT)
 _PAGES = 1 << 16
+_KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floating-point numbers", 5: "complex integers", 6: "complex numbers"}
 
 
 def is_stack(data: bytes) -> bool:
@@ -38,6 +39,19 @@ def is_stack(data: bytes) -> bool:
         if not alike or page.get(_SAMPLES, 1) != 1 or page.get(_PHOTOMETRIC, 1) not in (0, 1) or page.get(_SUBFILE, 0) & 1:
             return False
     return len(pages) > 1 or _imagej_images(data, first) > 1
+
+
+def numbers_of(data: bytes) -> str | None:
+    """What the samples of a TIFF's first page are where they are no colours of a picture, or None: unsigned integers of at most 16 bits
+    and floating-point ones of 32 are."""
+    try:
+        page = _pages(data)[0]
+    except (struct.error, ValueError, IndexError):
+        return None
+    kind, bits = page.get(_FORMAT, 1), page.get(_BITS, 1)
+    if kind not in _KINDS or (kind == 1 and bits <= 16) or (kind == 3 and bits == 32):
+        return None
+    return f"{_KINDS[kind]} of {bits} bits"
 
 
 def _pages(data: bytes) -> list[dict[int, int]]:
