@@ -100,6 +100,26 @@ def test_figures_of_volumes_come_from_the_results() -> None:
     assert not all(figure in README for figure in expected_volume_figures(results))
 
 
+def expected_paper_figures(tables: dict[str, dict]) -> list[str]:
+    means = {
+        (name, row["method"], row["metric"]): sum(row["ours"]) / len(row["ours"]) for name, table in tables.items() for row in table["rows"]
+    }
+    rows = {"plain": "SIREN", "frozen frequencies": "FEmbed", "with masks": "FEmbed + h1 + h2 + h3"}
+    figures = [f"{says} {means['sasnet-table4', method, 'PSNR']:.2f} dB" for says, method in rows.items()]
+    errors = [f"{means['msa-table3', name, 'relative L2']:.1e}" for name in ("heat", "poisson", "allen-cahn", "advection")]
+    return [*figures, f"squared error of {means['msa-function', 'MSA', 'MSE']:.1e}", "{}, {}, {} and {}".format(*errors)]
+
+
+def test_figures_of_the_papers_come_from_the_results() -> None:
+    folder = ROOT / "tools" / "results" / "papers"
+    tables = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-table4", "msa-table3", "msa-function")}
+    text = " ".join(README.split())
+    assert all(table["budget"] == "cpu" for table in tables.values())
+    assert all(figure in text for figure in expected_paper_figures(tables)), expected_paper_figures(tables)
+    tables["sasnet-table4"]["rows"][0]["ours"][0] += 1
+    assert not all(figure in text for figure in expected_paper_figures(tables))
+
+
 def expected_enlarged_figures(results: dict) -> list[str]:
     figures = []
     for factor in (2, 4):

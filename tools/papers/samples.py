@@ -105,7 +105,8 @@ SCALES = {
 SHORTER = {
     "smoke": "A generated signal of 24 pixels a side (12 voxels), 12 steps, about 1,500 parameters: it shows that the command works.",
     "cpu": "Four small signals (photographs of 128 x 128; generated volumes of 48^3, every eighth voxel in a step), figures of one and the"
-    " video of the first alone; 600 steps at 20 times the rate, but at most 5e-3; about 20,000 parameters each.",
+    " video of the first alone; 600 steps at 20 times the rate, but at most 5e-3, which no method's rate was tuned for and some may not"
+    " bear; about 20,000 parameters each.",
     "paper": "Full batch, Adam, 5,000 steps, about 128,865 parameters each; measures' unpublished constants are ours.",
 }
 
