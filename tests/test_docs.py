@@ -153,6 +153,23 @@ def test_figures_of_points_come_from_the_results() -> None:
     assert not all(figure in text for figure in expected_query_figures(results))
 
 
+def expected_epyc_figures(query: dict, decode: dict) -> list[str]:
+    million, grid = ({row["key"]: row for row in found["rows"]} for found in (query["million"], decode["decode"]))
+    photo, paper = grid["photo"], grid["paper"]
+    points = f"a million points {million['photograph']['ratio']} and {million['paper']['ratio']} times"
+    products = f"ONNX Runtime {photo['onnx_over_products']:.2f} and {paper['onnx_over_products']:.2f} times"
+    return [points, f"{products}, in {photo['onnx_over_torch']:.2f} and {paper['onnx_over_torch']:.2f} of PyTorch's time"]
+
+
+def test_figures_of_another_machine_come_from_the_results() -> None:
+    query, decode = (json.loads((ROOT / "tools" / "results" / f"{name}_epyc.json").read_text()) for name in ("query", "decode"))
+    text = " ".join(README.split())
+    assert "AMD EPYC" in query["million"]["machine"]["cpu"] and "AMD EPYC" in decode["decode"]["machine"]["cpu"]
+    assert all(figure in text for figure in expected_epyc_figures(query, decode)), expected_epyc_figures(query, decode)
+    decode["decode"]["rows"][0]["onnx_over_products"] += 1
+    assert not all(figure in text for figure in expected_epyc_figures(query, decode))
+
+
 def test_make_targets_and_linked_files_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
