@@ -163,6 +163,13 @@ class Page:
                 self.requests.append(url)
 
 
+def silent(page: Page) -> Iterator[Page]:
+    """A page for one test, which is to tell no error and to ask for nothing."""
+    yield page
+    assert page.errors == []
+    assert page.requests == []
+
+
 @contextmanager
 def browser(*flags: str) -> Iterator[Page]:
     """A fresh Chromium without a network, with a profile of its own; `flags`: WITHOUT_GPU where there are none."""

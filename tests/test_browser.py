@@ -16,7 +16,7 @@ from inrcodec.cli import main
 from inrcodec.container import dump, load
 from inrcodec.html import html_page
 from inrcodec.surface import box_of
-from tests.browser import CHROMIUM, Page, browser
+from tests.browser import CHROMIUM, Page, browser, silent
 from tools import small_files
 
 VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
@@ -32,9 +32,7 @@ def chromium() -> Iterator[Page]:
 
 @pytest.fixture
 def page(chromium: Page) -> Iterator[Page]:
-    yield chromium
-    assert chromium.errors == []
-    assert chromium.requests == []
+    yield from silent(chromium)
 
 
 def command(*arguments: str | Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from inrcodec import html
 from inrcodec.container import dump, load
-from tests.browser import CHROMIUM, SOFTWARE_GPU, Page, browser
+from tests.browser import CHROMIUM, SOFTWARE_GPU, Page, browser, silent
 from tests.test_browser import MOST, VALID, colours, decoded, difference, opened
 from tools import small_files
 
@@ -27,9 +27,7 @@ def chromium() -> Iterator[Page]:
 
 @pytest.fixture
 def page(chromium: Page) -> Iterator[Page]:
-    yield chromium
-    assert chromium.errors == []
-    assert chromium.requests == []
+    yield from silent(chromium)
 
 
 def engine(page: Page) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from inrcodec.backends.triton_sine import (
     groups,
     mask_row,
     or_any,
+    own_segment,
     segments,
     sine_cosine,
 )
@@ -109,10 +110,7 @@ def _points_backward(
     x, frequency, phase, amplitude, mask, segments, grad, dz, partial, into, h, n,
     D: tl.constexpr, SCALED: tl.constexpr, KEEP: tl.constexpr, NEED_MASK: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0).to(tl.int64)
-    segment = segments + 3 * tl.program_id(1)
-    first, stop, group = tl.load(segment), tl.load(segment + 1), tl.load(segment + 2)
-    columns = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    block, first, stop, group, columns = own_segment(segments, BLOCK_N)
     scale = mask_row(mask, group, columns, n)
     sums = tl.zeros((BLOCK_N,), dtype=tl.float32)
     for start in range(first, stop, BLOCK_H):
@@ -141,10 +139,7 @@ def _lattice_backward(
     sine, cosine, last_sine, last_cosine, mask, segments, grad, dz, partial, into, h, n, r, m,
     KEEP: tl.constexpr, NEED_MASK: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0).to(tl.int64)
-    segment = segments + 3 * tl.program_id(1)
-    first, stop, group = tl.load(segment), tl.load(segment + 1), tl.load(segment + 2)
-    columns = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    block, first, stop, group, columns = own_segment(segments, BLOCK_N)
     leading, last = places_on_lattice(block * BLOCK_N, m, BLOCK_N)
     scale = mask_row(mask, group, columns, n)
     sums = tl.zeros((BLOCK_N,), dtype=tl.float32)

@@ -96,6 +96,15 @@ def product(w, x, rows, columns, h, k, n, BLOCK_H: tl.constexpr, BLOCK_N: tl.con
 
 
 @triton.jit
+def own_segment(segments, BLOCK_N: tl.constexpr):
+    """What a program on the way back goes through: its block of samples, neurons first to stop, their row of the mask, its samples."""
+    block = tl.program_id(0).to(tl.int64)
+    segment = segments + 3 * tl.program_id(1)
+    columns = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    return block, tl.load(segment), tl.load(segment + 1), tl.load(segment + 2), columns
+
+
+@triton.jit
 def mask_row(mask, group, columns, n):
     """The samples `columns` of row `group` of mask (g, n), ones where that is -1."""
     return tl.load(mask + group.to(tl.int64) * n + columns, mask=(columns < n) & (group >= 0), other=1.0)
@@ -158,10 +167,7 @@ def _backward(
     SCALED: tl.constexpr, KEPT: tl.constexpr, NEED_MASK: tl.constexpr, BLOCK_H: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0).to(tl.int64)
-    segment = segments + 3 * tl.program_id(1)
-    first, stop, group = tl.load(segment), tl.load(segment + 1), tl.load(segment + 2)
-    columns = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    block, first, stop, group, columns = own_segment(segments, BLOCK_N)
     scale = mask_row(mask, group, columns, n)
     sums = tl.zeros((BLOCK_N,), dtype=tl.float32)
     for start in range(first, stop, BLOCK_H):
