@@ -311,7 +311,9 @@ def test_a_worker_that_dies_idle_is_replaced(tmp_path: Path) -> None:
 
 def start_cli(folder: Path, *arguments: str, pause: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), batch_work.PAUSE: pause}
-    code = f"from tests.batch_work import run_cli; run_cli('quick', {['batch', *arguments]!r})"
+    # Where the tests run in the background of a shell, processes are born deaf to Ctrl-C.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += f"; from tests.batch_work import run_cli; run_cli('quick', {['batch', *arguments]!r})"
     return subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 
