@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ FLAGS = (
 WITHOUT_GPU = ("--disable-gpu", "--disable-software-rasterizer")
 SOFTWARE_GPU = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 PATIENCE = 180.0  # seconds for an answer
+ADVICE = re.compile(r"^\[\.WebGL-\w+\]GL Driver Message \(OpenGL, Performance, ")  # of a driver on a busy machine: no error
 
 
 class Page:
@@ -155,7 +157,7 @@ class Page:
             self.errors.append(json.dumps(params["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled":
             self.errors.append(json.dumps(params["args"]))
-        elif method == "Log.entryAdded":
+        elif method == "Log.entryAdded" and not ADVICE.search(params["entry"]["text"]):
             self.errors.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent" and params["type"] != "Document":
             url = params["request"]["url"]
@@ -166,8 +168,8 @@ class Page:
 def silent(page: Page) -> Iterator[Page]:
     """A page for one test, which is to tell no error and to ask for nothing."""
     yield page
-    assert page.errors == []
-    assert page.requests == []
+    assert page.errors == [], page.errors
+    assert page.requests == [], page.requests
 
 
 @contextmanager

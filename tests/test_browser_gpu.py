@@ -10,7 +10,7 @@ import pytest
 
 from inrcodec import html
 from inrcodec.container import dump, load
-from tests.browser import CHROMIUM, SOFTWARE_GPU, Page, browser, silent
+from tests.browser import ADVICE, CHROMIUM, SOFTWARE_GPU, Page, browser, silent
 from tests.test_browser import MOST, VALID, colours, decoded, difference, opened
 from tools import small_files
 
@@ -262,3 +262,19 @@ def test_what_moves_is_drawn_coarser(page: Page, tmp_path: Path, monkeypatch: py
         if placed["size"][0] > 1000 and np.abs(pixels[place] - colours(file, expected)).mean() / 255 < MOST:
             break
         assert time.monotonic() < deadline
+
+
+def test_what_a_page_does_wrong_is_told(page: Page, tmp_path: Path) -> None:
+    opened(page, tmp_path, "sasnet.1-rgb", **ASKED)
+    page.evaluate("new OffscreenCanvas(1, 1).getContext('webgl2').drawArrays(99, 0, 1)")
+    page.evaluate("console.warn('a word')")
+    page.wait("true")
+    assert len(page.errors) == 2
+    assert "WebGL: INVALID_" in "".join(page.errors) and "a word" in "".join(page.errors)
+    page.errors.clear()
+
+
+def test_a_slow_driver_is_no_error() -> None:
+    slow = "[.WebGL-0x27bc0111d800]GL Driver Message (OpenGL, Performance, GL_CLOSE_PATH_NV, High): GPU stall due to ReadPixels"
+    assert ADVICE.search(slow)
+    assert not ADVICE.search(slow.replace("Performance", "Error"))
