@@ -19,10 +19,10 @@ from tests.nets import lively_params, small_networks
 from tools.papers.__main__ import TABLES, main
 from tools.papers.functions import VARIANT, VariantConfig, eigenvalue_ratios, fit_1d, multiscale
 from tools.papers.pictures import contribution_maps, high_share, moved, sheet, spectrum, spread_of
-from tools.papers.samples import SASNET_4, SCALES, ablation_row, figures, row_name
+from tools.papers.samples import SASNET_4, SCALES, Scale, ablation_row, figures, row_name
 from tools.papers.signals import pattern
 from tools.papers.table import Item, Report, Row, averaged, number, standing, steps_up
-from tools.papers.training import Recipe, fit
+from tools.papers.training import Recipe, Run, fit
 
 CPU = torch.device("cpu")
 
@@ -80,6 +80,22 @@ def test_means_over_signals_and_who_is_ahead() -> None:
     assert steps_up(rows, ("C", "B", "A")) == ("B is 2.00 dB above C.", "A is 0.50 dB not above, but below B.")
     again = averaged([*items, *(one_item(item.method, item.signal, item.values["PSNR"] + 1, seed=1) for item in items)], {})
     assert again[0].ours == (2.0, 3.0) and again[0].spread == 1.0
+
+
+def test_a_method_gets_the_rate_that_suits_it() -> None:
+    scale, asked = Scale(parameters=1, steps=9, faster=1.0, rates=(1e-3, 3e-3, 1e-2), trial=5), []
+
+    def attempt(recipe: Recipe) -> Run:
+        asked.append(recipe)
+        errors = {1e-3: 0.5, 3e-3: 0.25, 1e-2: math.nan}
+        curve = ((1, 0.0, 0.0), *((step, 0.0, errors[recipe.learning_rate]) for step in range(2, 6)))
+        return Run(NETWORKS["siren.1"], None, {}, 1.0, np.zeros(1), curve, 0.0)
+
+    found = scale.tuned(Recipe(steps=9, learning_rate=1.0, stride=2), attempt)
+    assert found == Recipe(steps=9, learning_rate=3e-3, table_learning_rate=1.5e-2, stride=2)
+    assert [(recipe.steps, recipe.stride) for recipe in asked] == [(5, 2)] * 3
+    paper = Recipe(steps=9, learning_rate=1.0)
+    assert SCALES["paper"].tuned(paper, attempt) == paper and len(asked) == 3
 
 
 def test_shapes_are_closed_and_the_right_way_out() -> None:

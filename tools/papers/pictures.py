@@ -17,7 +17,7 @@ from inrcodec.edges import edge_mask
 from inrcodec.metrics import psnr
 from inrcodec.networks.base import Network
 from tools.papers import signals
-from tools.papers.samples import NAMES, SHORTER, fitted
+from tools.papers.samples import ALIKE, NAMES, fitted, told
 from tools.papers.table import Report, collected
 from tools.papers.training import Run
 
@@ -78,7 +78,7 @@ def contribution_figure(budget: str, seeds: Sequence[int], device: torch.device)
             maps = contribution_maps(run.network, run.config, run.params, image.shape[:2])
             found |= {(NAMES[arch], f"area of half the contribution, layer {i + 1}"): spread_of(m) for i, m in enumerate(maps)}
         runs.append(found)
-    return Report(title="SASNet, figure 3: contributions", budget=budget, difference=SHORTER[budget], rows=collected(runs, {}))
+    return Report(title="SASNet, figure 3: contributions", budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
 
 
 def spectrum(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> 
                 curves.append({"method": NAMES[arch], "seed": seed, "when": when, "log10_power": radial})
         runs.append(found)
     title = "SASNet, supplement figure 1: spectra before and after training"
-    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=collected(runs, {}), curves=curves)
+    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}), curves=curves)
 
 
 def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
@@ -127,7 +127,7 @@ def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Repo
             name = f"band {k + 1}" if k < run.config.bands else f"group {k - run.config.bands + 1}"
             found |= {(name, "near edges"): float(masks[edges, k].mean()), (name, "elsewhere"): float(masks[~edges, k].mean())}
         runs.append(found)
-    return Report(title="SASNet, figure 9: learned masks", budget=budget, difference=SHORTER[budget], rows=collected(runs, {}))
+    return Report(title="SASNet, figure 9: learned masks", budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
 
 
 def zoom_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
@@ -143,7 +143,7 @@ def zoom_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Repo
             found[NAMES[arch], "mean |second difference|, x16"] = float(np.abs(np.diff(large, 2, axis=0)).mean() * ZOOM**2)
         runs.append(found)
     title = "SASNet, figure 5: shift by 1/8 pixel and enlargement"
-    return Report(title=title, budget=budget, difference=SHORTER[budget], rows=collected(runs, {}))
+    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
 
 
 def moved(image: NDArray[np.float32], shift: float) -> NDArray[np.float64]:

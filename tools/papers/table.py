@@ -44,6 +44,7 @@ class Item:
     parameters: int
     seconds: float
     values: Mapping[str, float]
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
