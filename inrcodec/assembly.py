@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec import spec
-from inrcodec.container import Chunk, Container, compress, dump, pack_map
+from inrcodec.chunks import Chunk
+from inrcodec.container import Container, compress, dump, pack_map
 from inrcodec.signals.base import Axis, Content, Signal
 from inrcodec.signals.shape_signal import ShapeSignal
 from inrcodec.version import VERSION

@@ -3,18 +3,19 @@
 import math
 import struct
 import unicodedata
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
 import zstandard
 
 from inrcodec import spec
+from inrcodec.chunks import Chunk, Ranges, TileData, Whole, chunk_header, chunk_payload, dump_chunk, place
 from inrcodec.errors import CorruptFile, LimitExceeded, NotInr, UnsupportedFile
 from inrcodec.head import check_head
 from inrcodec.limits import DEFAULT_LIMITS, Limits
+from inrcodec.tile_index import unpack_index
 
 MAX_DEPTH = 16
 MAX_ENTRIES = 4096  # of one map or array
@@ -24,20 +25,17 @@ FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Four letters and a payload."""
-
-    type: bytes
-    payload: bytes
-
-
-@dataclass(frozen=True)
 class Container:
-    """A file taken apart: the HEAD map, the joined DATA payloads, and the ancillary chunks in their order."""
+    """A file taken apart: the HEAD map, the joined DATA payloads, the ancillary chunks in their order.
+
+    Of a tiled file `data` holds what the tiles share, `tile` is the payload of TILE, `parts` are the DATA payloads of the tiles.
+    """
 
     head: dict[str, Any]
     data: bytes
     ancillary: tuple[Chunk, ...] = ()
+    tile: bytes = b""
+    parts: Sequence[bytes] = ()
 
 
 def get(container: Container, kind: bytes) -> bytes | None:
@@ -46,60 +44,118 @@ def get(container: Container, kind: bytes) -> bytes | None:
 
 
 def dump(container: Container) -> bytes:
-    """The file of a container: HEAD, ancillary chunks, DATA, DONE."""
-    head = bytes([spec.MAJOR, spec.MINOR]) + pack_map(container.head)
-    chunks = [Chunk(spec.HEAD, head), *container.ancillary]
+    """The file of a container: HEAD, ancillary chunks, TILE where there is one, DATA, DONE."""
+    return b"".join(pieces(container))
+
+
+def pieces(container: Container) -> Iterator[bytes]:
+    """`dump` in pieces, for files larger than memory."""
+    yield spec.SIGNATURE
+    yield dump_chunk(Chunk(spec.HEAD, bytes([spec.MAJOR, spec.MINOR]) + pack_map(container.head)))
+    yield from (dump_chunk(chunk) for chunk in container.ancillary)
+    if container.tile:
+        yield dump_chunk(Chunk(spec.TILE, container.tile))
     data = container.data
-    starts = range(0, max(1, len(data)), spec.MAX_CHUNK_LENGTH)
-    chunks += [Chunk(spec.DATA, data[i : i + spec.MAX_CHUNK_LENGTH]) for i in starts]
-    chunks.append(Chunk(spec.DONE, b""))
-    return spec.SIGNATURE + b"".join(_dump_chunk(chunk) for chunk in chunks)
+    for start in range(0, max(1, len(data)), spec.MAX_CHUNK_LENGTH):
+        yield dump_chunk(Chunk(spec.DATA, data[start : start + spec.MAX_CHUNK_LENGTH]))
+    for part in container.parts:
+        yield dump_chunk(Chunk(spec.DATA, part))
+    yield dump_chunk(Chunk(spec.DONE, b""))
 
 
 def load(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Container:
     """Take a file apart and check it. Raises NotInr, CorruptFile, UnsupportedFile, LimitExceeded."""
-    check_signature(data)
-    head: dict[str, Any] | None = None
-    parts: list[bytes] = []
-    ancillary: list[Chunk] = []
-    previous = b""
-    done = False
-    for number, (offset, kind, payload) in enumerate(_chunks(data)):
-        where = f"chunk {_printable(kind)} at byte {offset}"
-        if number >= limits.chunks:
-            raise LimitExceeded(f"{where}: expected at most {limits.chunks} chunks")
-        if done:
+    container = load_ranges(Whole(data), limits)
+    return replace(container, parts=tuple(container.parts))
+
+
+def load_ranges(ranges: Ranges, limits: Limits = DEFAULT_LIMITS) -> Container:
+    """`load` of what is read by ranges: the DATA of tiles is read, and its CRC checked, when it is taken."""
+    check_signature(ranges.read(0, len(spec.INRIMAGE_SIGNATURE)))
+    found, offset = _Found(limits), len(spec.SIGNATURE)
+    while offset < ranges.size:
+        length, kind = chunk_header(ranges, offset)
+        if kind == spec.DATA and found.tiles_are_next:
+            found.parts = _tile_data(ranges, offset, found.lengths)
+            offset = found.parts.stop
+        else:
+            found.take(place(kind, offset), kind, chunk_payload(ranges, offset, length, kind))
+            offset += spec.CHUNK_BYTES + length
+    return found.container(ranges.size)
+
+
+class _Found:
+    """What the chunks of a file have said so far."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.head: dict[str, Any] = {}
+        self.tile = b""
+        self.lengths: tuple[int, ...] = ()  # of the DATA of the tiles
+        self.data: list[bytes] = []
+        self.parts: TileData | tuple[bytes, ...] = ()
+        self.ancillary: list[Chunk] = []
+        self._kinds: list[bytes] = []
+
+    @property
+    def tiles_are_next(self) -> bool:
+        """Whether a DATA chunk is that of the first tile."""
+        return bool(self.lengths) and self._kinds[-1] == spec.DATA and not self.parts
+
+    def take(self, where: str, kind: bytes, payload: bytes) -> None:
+        first, previous = not self._kinds, self._kinds[-1:]
+        if len(self._kinds) >= self.limits.chunks:
+            raise LimitExceeded(f"{where}: expected at most {self.limits.chunks} chunks")
+        if previous == [spec.DONE]:
             raise CorruptFile(f"{where}: expected nothing after DONE")
-        if (number == 0) != (kind == spec.HEAD):
+        if first != (kind == spec.HEAD):
             raise CorruptFile(f"{where}: expected HEAD first and once")
         if kind == spec.HEAD:
-            head = _read_head(payload, limits, where)
+            self.head = _read_head(payload, self.limits, where)
+        elif kind == spec.TILE:
+            if self.tile or self.data or "tiles" not in self.head:
+                raise CorruptFile(f"{where}: expected it beside HEAD.tiles, once, before DATA")
+            self.tile = payload
+            self.lengths = tuple(entry.length for entry in unpack_index(payload, self.head, self.limits).entries)
         elif kind == spec.DATA:
-            if parts and previous != spec.DATA:
+            if self.data and (previous != [spec.DATA] or self.parts):
                 raise CorruptFile(f"{where}: expected the DATA chunks side by side")
-            parts.append(payload)
+            self.data.append(payload)
         elif kind == spec.DONE:
             if payload:
                 raise CorruptFile(f"{where}: expected an empty DONE, got {len(payload)} bytes")
-            done = True
         elif kind[:1].isupper():
             raise UnsupportedFile(f"{where}: unknown critical chunk")
         else:
-            if len(payload) > limits.ancillary_bytes:
-                raise LimitExceeded(f"{where}: expected at most {limits.ancillary_bytes} bytes, got {len(payload)}")
-            ancillary.append(Chunk(kind, payload))
-        previous = kind
-    if not done or head is None:
-        raise CorruptFile(f"byte {len(data)}: expected a DONE chunk at the end, the file is cut off")
-    if not parts:
-        raise CorruptFile("expected a DATA chunk, found none")
-    joined = b"".join(parts)
-    declared = sum(entry[1] for entry in head["tens"])
-    if declared != len(joined):
-        raise CorruptFile(f"HEAD.tens: the tensors' lengths sum to {declared} bytes, DATA has {len(joined)}")
-    if head.get("color", {}).get("icc") and not any(chunk.type == spec.ICC for chunk in ancillary):
-        raise CorruptFile("HEAD.color.icc: expected an iCCP chunk, found none")
-    return Container(head, joined, tuple(ancillary))
+            if len(payload) > self.limits.ancillary_bytes:
+                raise LimitExceeded(f"{where}: expected at most {self.limits.ancillary_bytes} bytes, got {len(payload)}")
+            self.ancillary.append(Chunk(kind, payload))
+        self._kinds.append(kind)
+
+    def container(self, size: int) -> Container:
+        """Raises CorruptFile for what is missing, or does not fit."""
+        if self._kinds[-1:] != [spec.DONE]:
+            raise CorruptFile(f"byte {size}: expected a DONE chunk at the end, the file is cut off")
+        if "tiles" in self.head and not self.tile:
+            raise CorruptFile("expected a TILE chunk before DATA, found none")
+        if not self.data:
+            raise CorruptFile("expected a DATA chunk, found none")
+        if len(self.parts) != len(self.lengths):
+            raise CorruptFile(f"expected {1 + len(self.lengths)} DATA chunks, found {len(self.data)}")
+        joined = b"".join(self.data)
+        declared = sum(entry[1] for entry in self.head["tens"])
+        if declared != len(joined):
+            raise CorruptFile(f"HEAD.tens: the tensors' lengths sum to {declared} bytes, DATA has {len(joined)}")
+        if self.head.get("color", {}).get("icc") and not any(chunk.type == spec.ICC for chunk in self.ancillary):
+            raise CorruptFile("HEAD.color.icc: expected an iCCP chunk, found none")
+        return Container(self.head, joined, tuple(self.ancillary), self.tile, self.parts)
+
+
+def _tile_data(ranges: Ranges, offset: int, lengths: tuple[int, ...]) -> TileData:
+    data = TileData(ranges, offset, lengths)
+    if data.stop > ranges.size:
+        raise CorruptFile(f"byte {ranges.size}: expected the DATA of {len(lengths)} tiles up to byte {data.stop}, the file is cut off")
+    return data
 
 
 def check_signature(data: bytes) -> None:
@@ -173,36 +229,6 @@ def decompress(frame: bytes, limit: int, *, exact: bool = False) -> bytes:
     if not decoder.eof or decoder.unused_data or len(content) != size:
         raise CorruptFile(f"zstd frame: expected one whole frame of {size} bytes of content")
     return content
-
-
-def _dump_chunk(chunk: Chunk) -> bytes:
-    body = chunk.type + chunk.payload
-    return struct.pack("<I", len(chunk.payload)) + body + struct.pack("<I", zlib.crc32(body))
-
-
-def _chunks(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(offset, letters, payload) of every chunk; lengths are compared with what is left before anything is taken."""
-    offset = len(spec.SIGNATURE)
-    while offset < len(data):
-        if len(data) - offset < 12:
-            raise CorruptFile(f"byte {offset}: expected a chunk of at least 12 bytes, {len(data) - offset} are left")
-        length, kind = struct.unpack_from("<I4s", data, offset)
-        if not (kind.isascii() and kind.isalpha() and kind[2:3].isupper()):
-            raise CorruptFile(f"byte {offset + 4}: expected four letters of a chunk type, got {kind.hex(' ')}")
-        if length > spec.MAX_CHUNK_LENGTH or length > len(data) - offset - 12:
-            left = len(data) - offset - 12
-            raise CorruptFile(f"chunk {_printable(kind)} at byte {offset}: expected {length} bytes of payload, {left} are left")
-        payload = data[offset + 8 : offset + 8 + length]
-        (stated,) = struct.unpack_from("<I", data, offset + 8 + length)
-        found = zlib.crc32(payload, zlib.crc32(kind))
-        if stated != found:
-            raise CorruptFile(f"chunk {_printable(kind)} at byte {offset}: CRC-32: expected {found:08x}, got {stated:08x}")
-        yield offset, kind, payload
-        offset += 12 + length
-
-
-def _printable(kind: bytes) -> str:
-    return kind.decode("ascii", "replace")
 
 
 @dataclass(frozen=True)

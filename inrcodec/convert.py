@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from inrcodec import spec
-from inrcodec.container import Chunk, compress, dump, load
+from inrcodec.chunks import Chunk
+from inrcodec.container import compress, dump, load
 from inrcodec.decoder import Inr
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits

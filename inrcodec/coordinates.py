@@ -65,9 +65,10 @@ def reals_of(numbers: Any, what: str) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """The outer product of one coordinate vector per axis; samples in C order."""
+    """The outer product of one coordinate vector per axis; samples in C order. needed: those that are looked at, per axis; None: all."""
 
     axes: tuple[NDArray[np.float64], ...]
+    needed: tuple[slice, ...] | None = None
 
     @property
     def d(self) -> int:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate
-from inrcodec.container import Container, load
+from inrcodec.chunks import file_ranges
+from inrcodec.container import Container, load, load_ranges
 from inrcodec.coordinates import (
     Lattice,
     Points,
@@ -27,7 +28,7 @@ from inrcodec.coordinates import (
 )
 from inrcodec.described import Described
 from inrcodec.errors import LimitExceeded, UsageError
-from inrcodec.evaluation import Evaluators, evaluator, masks, slopes
+from inrcodec.evaluation import Function
 from inrcodec.files import atomic_file, naming, read_bytes, suffix_of, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.lazy import LazyGrid
@@ -41,8 +42,6 @@ from inrcodec.signals.base import Metadata, Samples, Slabs, Space, window_space
 from inrcodec.surface import Surface, decoded_surface
 from inrcodec.timing import at_rate
 from inrcodec.validity import Mask, missing_samples
-from inrcodec.weights import read_network, unpack
-from inrcodec.windows import windows_of
 
 POINTS = 1 << 14  # points evaluated at once, by one thread; results do not depend on it
 Region = Sequence[tuple[float, float]]
@@ -68,20 +67,15 @@ class Inr(Described):
         super().__init__(container)
         self._nbytes, self._limits = nbytes, limits
         self._backend, self._device = backend, device
-        self._network, self._config = read_network(container.head, limits)
-        self._windows = windows_of(container.head)
-        self._params: dict[str, Array] | None = None
+        self.function = Function(container, limits)
         self._missing: Mask | None = None
         self._added: Integers | None = None
         self.residual: Residual | None = residual_of(container.head) if residual else None
-        self._evaluators = Evaluators()
 
     @property
     def params(self) -> Mapping[str, Array]:
-        """The parameters, float32, by name."""
-        if self._params is None:
-            self._params = unpack(self._container, self._limits)[2]
-        return self._params
+        """The parameters, float32, by name; those of tiles as `tiles.<number>.<name>`, unpacked when they are taken."""
+        return self.function.params
 
     @property
     def missing(self) -> Mask | None:
@@ -212,7 +206,7 @@ class Inr(Described):
         place = place_of(self, units)
         coords = place.points(points)
         self._check_work(coords.n * (1 + coords.d))
-        found = slopes(self._engine(coords.n), self._network, self._config, self.params, self._windows, coords)
+        found = self.function.slopes(self._engine(coords.n), coords)
         return self._without_missing(place.slopes(self._outputs.slopes(found)), coords)
 
     def mesh(self, *, resolution: int = 256, progress: Callable[[int, int], None] | None = None) -> Surface:
@@ -227,7 +221,7 @@ class Inr(Described):
         shape = () if axes else scaled_size(self.grid_shape, scale)
         self._check_work(math.prod(np.size(axis) for axis in axes) if axes else math.prod(shape))
         coords = Lattice(axes) if axes else lattice(shape, self.bounds)
-        found = masks(self._network, self._config, self.params, self._windows, coords)
+        found = self.function.masks(coords)
         return None if found is None else found.reshape(*coords.shape, -1)
 
     def metadata(self, *, strip: bool = False) -> Metadata:
@@ -369,16 +363,13 @@ class Inr(Described):
 
     def _engine(self, samples: int, *, double: bool = False) -> Engine:
         name = "numpy" if double else self._backend
-        return make_engine(name, device=self._device, work=samples * self._network.macs(self._config), double=double)
+        return make_engine(name, device=self._device, work=self.function.work(samples), double=double)
 
     def _evaluator(self, samples: int, *, double: bool = False) -> Evaluate:
-        engine = self._engine(samples, double=double)
-        if engine.name not in self._evaluators:
-            self._evaluators[engine.name] = evaluator(engine, self._network, self._config, self.params, self._windows)
-        return self._evaluators[engine.name]
+        return self.function.evaluator(self._engine(samples, double=double))
 
     def _check_work(self, samples: int) -> None:
-        work = samples * self._network.macs(self._config)
+        work = self.function.work(samples)
         if work > self._limits.work:
             raise LimitExceeded(f"decode: {work:.3g} multiply-accumulates: expected at most {self._limits.work:.3g}")
 
@@ -391,7 +382,12 @@ def open_inr(
     limits: Limits = DEFAULT_LIMITS,
     residual: bool = True,
 ) -> Inr:
-    """Open a path, bytes or a binary file. Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded."""
-    data = read_bytes(source)
+    """Open a path, bytes or a binary file; tiles of a file are read from it when they are needed.
+
+    Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded.
+    """
+    ranges = file_ranges(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
+    data = read_bytes(source) if ranges is None else b""
     with naming(source):
-        return Inr(load(data, limits), len(data), backend=backend, device=device, limits=limits, residual=residual)
+        container, size = (load(data, limits), len(data)) if ranges is None else (load_ranges(ranges, limits), ranges.size)
+        return Inr(container, size, backend=backend, device=device, limits=limits, residual=residual)

@@ -1,20 +1,23 @@
-"""A network of a file as one function, whether it is one or, in windows, one of many."""
+"""The networks of a file as one function: one, one in each window, or one in each tile."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from inrcodec import tiling, windows
 from inrcodec.backends.base import Engine, Evaluate
 from inrcodec.backends.numpy import NumpyOps
+from inrcodec.container import Container
 from inrcodec.coordinates import Lattice, Points
-from inrcodec.networks.base import Array, Network
+from inrcodec.limits import Limits
+from inrcodec.networks.base import Array
 from inrcodec.networks.stacked import shared_names
 from inrcodec.ops import Coordinates
-from inrcodec.windows import Windows, blended, blended_slopes, window_params
-
-Params = Mapping[str, Array]
+from inrcodec.tiles import tiles_of
+from inrcodec.weights import read_network, unpack
+from inrcodec.windows import window_params, windows_of
 
 
 class Evaluators(dict[str, Evaluate]):
@@ -24,14 +27,90 @@ class Evaluators(dict[str, Evaluate]):
         return Evaluators, ()
 
 
-def evaluator(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None) -> Evaluate:
-    """The function coordinates -> outputs (n, c); where numbers of the file are too large for it, they are infinite or NaN."""
-    if windows is None:
-        return _quiet(engine.compile(network, config, params))
-    shared = shared_names(network, config)
-    # Made when a sample needs it: a file may have millions of windows.
-    each = lru_cache(maxsize=None)(lambda w: engine.compile(network, config, window_params(params, shared, w)))
-    return _quiet(lambda coords: blended(windows, each, coords))
+class Function:
+    """What a container holds, to be evaluated; parameters are unpacked on first use. Raises what `read_network` does."""
+
+    def __init__(self, container: Container, limits: Limits) -> None:
+        self._container, self._limits = container, limits
+        self.network, self.config = read_network(container.head, limits)
+        self.windows = windows_of(container.head)
+        self.tiles = tiles_of(container, limits)
+        self._evaluators = Evaluators()
+
+    @cached_property
+    def params(self) -> Mapping[str, Array]:
+        """The parameters, float32, by name; those of tiles as `tiles.<number>.<name>`, unpacked when they are taken."""
+        if self.tiles is not None:
+            return self.tiles.every_param()
+        return unpack(self._container, self._limits)[2]
+
+    def work(self, samples: int) -> int:
+        """Multiply-accumulates of so many samples, but for those in overlaps, which count once."""
+        return samples * self.network.macs(self.config)
+
+    def evaluator(self, engine: Engine) -> Evaluate:
+        """The function coordinates -> outputs (n, c); where numbers of the file are too large for it, they are infinite or NaN."""
+        if engine.name not in self._evaluators:
+            self._evaluators[engine.name] = _quiet(self._compiled(engine))
+        return self._evaluators[engine.name]
+
+    def slopes(self, engine: Engine, coords: Points) -> Array:
+        """Exact derivatives (n, c, d) of the outputs by the coordinates: PyTorch's automatic ones in its engine, else by forward mode."""
+        if coords.n == 0:
+            return np.zeros((0, self.config.out_features, coords.d), dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._slopes(engine, _derivatives(engine), coords)
+
+    def masks(self, coords: Lattice) -> Array | None:
+        """The learned masks (n, k), or None for a network without."""
+        network, config = self.network, self.config
+        if not getattr(config, "masks", 0):
+            return None
+        if self.tiles is not None:
+            of_tile, tiles = self.tiles.params, self.tiles.tiling
+            return tiling.blended(tiles, lambda k: lambda local: _masks(network, config, of_tile(k), local), coords)
+        if self.windows is None:
+            return _masks(network, config, self.params, coords)
+        shared, params = shared_names(network, config), self.params
+
+        def of_window(w: int) -> Evaluate:
+            return lambda local: _masks(network, config, window_params(params, shared, w), local)
+
+        return windows.blended(self.windows, of_window, coords)
+
+    def _compiled(self, engine: Engine) -> Evaluate:
+        network, config, cut, tiles = self.network, self.config, self.windows, self.tiles
+        if tiles is not None:
+            every = tiles.kept(lambda k: tiles.outputs(k, engine.compile(network, config, tiles.params(k))))
+            return lambda coords: tiling.blended(tiles.tiling, every, coords)
+        params = self.params
+        if cut is None:
+            return engine.compile(network, config, params)
+        shared = shared_names(network, config)
+        # Made when a sample needs it: a file may have millions of windows.
+        each = lru_cache(maxsize=None)(lambda w: engine.compile(network, config, window_params(params, shared, w)))
+        return lambda coords: windows.blended(cut, each, coords)
+
+    def _slopes(self, engine: Engine, derive: Callable[..., Array], coords: Points) -> Array:
+        network, config, cut, tiles = self.network, self.config, self.windows, self.tiles
+        if tiles is not None:
+
+            def of_tile(k: int) -> tuple[Evaluate, Evaluate]:
+                own, scales = tiles.params(k), tiles.scales(k)[:, None]
+                outputs = tiles.outputs(k, engine.compile(network, config, own))
+                return outputs, lambda local: derive(network, config, own, local) * scales
+
+            return tiling.blended_slopes(tiles.tiling, of_tile, coords)
+        params = self.params
+        if cut is None:
+            return derive(network, config, params, coords)
+        shared = shared_names(network, config)
+
+        def of_window(w: int) -> tuple[Evaluate, Evaluate]:
+            own = window_params(params, shared, w)
+            return engine.compile(network, config, own), lambda local: derive(network, config, own, local)
+
+        return windows.blended_slopes(cut, of_window, coords)
 
 
 def _quiet(evaluate: Evaluate) -> Evaluate:
@@ -42,47 +121,21 @@ def _quiet(evaluate: Evaluate) -> Evaluate:
     return evaluated
 
 
-def slopes(engine: Engine, network: Network, config: Any, params: Params, windows: Windows | None, coords: Points) -> Array:
-    """Exact derivatives (n, c, d) of the outputs by the coordinates: PyTorch's automatic ones in its engine, else NumPy's forward mode."""
-    if coords.n == 0:
-        return np.zeros((0, config.out_features, coords.d), dtype=np.float32)
-    derive: Callable[..., Array] = _forward_mode
+def _derivatives(engine: Engine) -> Callable[..., Array]:
+    """(network, config, params, coords) -> (n, c, d)"""
     if engine.name == "torch":
-        from inrcodec.backends.gradient import input_gradient as derive
+        from inrcodec.backends.gradient import input_gradient
 
-    if windows is None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return derive(network, config, params, coords)
-    shared = shared_names(network, config)
-
-    def of_window(w: int) -> tuple[Evaluate, Evaluate]:
-        own = window_params(params, shared, w)
-        return engine.compile(network, config, own), lambda local: derive(network, config, own, local)
-
-    return blended_slopes(windows, of_window, coords)
+        return input_gradient
+    return _forward_mode
 
 
-def _forward_mode(network: Network, config: Any, params: Params, coords: Points) -> Array:
+def _forward_mode(network: Any, config: Any, params: Mapping[str, Array], coords: Points) -> Array:
     from inrcodec.backends.numpy_slopes import input_slopes
 
     return input_slopes(network, config, params, coords).astype(np.float32, copy=False)
 
 
-def masks(network: Network, config: Any, params: Params, windows: Windows | None, coords: Lattice) -> Array | None:
-    """The learned masks (n, k), or None for a network without."""
-    if windows is None:
-        found = _masks_of_one(network, config, params, coords)
-        return None if found is None else np.asarray(found)
-    shared = shared_names(network, config)
-    if _masks_of_one(network, config, window_params(params, shared, 0), Lattice((np.zeros(1),))) is None:
-        return None
-
-    def of_window(w: int) -> Evaluate:
-        return lambda local: np.array(_masks_of_one(network, config, window_params(params, shared, w), local))
-
-    return blended(windows, of_window, coords)
-
-
-def _masks_of_one(network: Network, config: Any, params: Params, coords: Coordinates) -> Any:
-    ops, count = NumpyOps(), getattr(config, "masks", 0)
-    return ops.columns(network.modulate(ops, config, params, coords), 0, count) if count else None
+def _masks(network: Any, config: Any, params: Mapping[str, Array], coords: Coordinates) -> Array:
+    ops = NumpyOps()
+    return np.array(ops.columns(network.modulate(ops, config, params, coords), 0, config.masks))

@@ -37,6 +37,7 @@ def check_head(head: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> None:
     if "windows" in head:
         _check_windows(head)
     _check_tensors(head["tens"], limits)
+    _check_tiles(head)
     _check_valid(head, limits)
     _check_residual(head, limits)
 
@@ -75,6 +76,28 @@ def _check_windows(head: dict[str, Any]) -> None:
     n = head["axes"][0]["n"]
     if not (1 <= hop < n and 2 <= overlap <= hop and overlap % 2 == 0):
         raise CorruptFile(f"HEAD.windows: expected an even overlap of 2 to the hop, and a hop below {n}, got {overlap} and {hop}")
+
+
+def _check_tiles(head: dict[str, Any]) -> None:
+    """Tiles, their level and their feature come together, and without what they have no place for."""
+    found = head.get("tiles")
+    tiled = found is not None
+    if head["level"] != 1 + tiled:
+        raise CorruptFile(f"HEAD.level: expected {1 + tiled} {'beside' if tiled else 'without'} HEAD.tiles, got {head['level']}")
+    if (spec.TILES_FEATURE in head["req"]) != tiled:
+        raise CorruptFile(f"HEAD.req: expected {spec.TILES_FEATURE!r} where there is HEAD.tiles, and nowhere else")
+    own = [length for codec, length in head["tens"] if codec == spec.TILED]
+    if any(own) or bool(own) != tiled:
+        raise CorruptFile(f"HEAD.tens: expected {'empty tensors' if tiled else 'none'} of codec tiled, got lengths {own[:8]}")
+    if found is None:
+        return
+    if len(found["overlap"]) != len(head["axes"]) or any(overlap % 2 for overlap in found["overlap"]):
+        raise CorruptFile(f"HEAD.tiles.overlap: expected an even integer for each of {len(head['axes'])} axes, got {found['overlap']}")
+    for beside in ({"windows"} & head.keys()) | ({"valid", "residual"} & head["out"].keys()):
+        raise CorruptFile(f"HEAD.tiles: expected no {beside!r} beside it")
+    shared = {codec for codec, _ in head["tens"]} & {spec.CONTEXT, spec.MASK, spec.RESIDUAL}
+    if shared:
+        raise CorruptFile(f"HEAD.tens: expected no codec {spec.CODEC_NAMES[min(shared)]} among the tensors that tiles share")
 
 
 def _check_out(out: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from inrcodec.head import borders
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Param, config_to_map
 from inrcodec.signals.base import Metadata
+from inrcodec.tile_index import TileIndex, unpack_index
 from inrcodec.weights import read_network
 
 SCHEMA = "inrcodec.info/1"
@@ -33,7 +34,8 @@ def describe(container: Container, nbytes: int, limits: Limits = DEFAULT_LIMITS)
     }
     described = [*params, *(behind[codec] for codec, _ in entries[len(params) :] if codec in behind)]
     tensors = [_tensor(param, *entry) for param, entry in zip(described, entries, strict=False)]
-    parameters = sum(param.size for param in params if param.trainable)
+    tiles = None if "tiles" not in head else _tiles(unpack_index(container.tile, head, limits), head)
+    parameters = sum(param.size for param in params if param.trainable) * (1 if tiles is None else tiles["count"])
     return {
         "schema": SCHEMA,
         "version": f"{spec.MAJOR}.{spec.MINOR}",
@@ -48,15 +50,30 @@ def describe(container: Container, nbytes: int, limits: Limits = DEFAULT_LIMITS)
         "network": {"id": network.id, **config_to_map(config)},
         "features": list(head["req"]),
         "residual": dict(head["out"]["residual"]) if "residual" in head["out"] else None,
+        "tiles": tiles,
         "bytes": nbytes,
         "bpp": 8 * nbytes / samples,
         "parameters": parameters,
         "macs_per_sample": network.macs(config),
         "tensors": tensors,
         "chunks": [{"type": "DATA", "bytes": len(container.data)}]
+        + ([{"type": "TILE", "bytes": len(container.tile)}] if container.tile else [])
         + [{"type": chunk.type.decode(), "bytes": len(chunk.payload)} for chunk in container.ancillary],
         "metrics": metrics_of(container),
         "provenance": provenance_of(container),
+    }
+
+
+def _tiles(index: TileIndex, head: Mapping[str, Any]) -> dict[str, Any]:
+    """How a file is cut, and into how many bytes."""
+    lengths = sorted(entry.length for entry in index.entries)
+    sides = [[b - a for a, b in box] for box in index.tiling.boxes]
+    return {
+        "count": len(lengths),
+        "overlap": list(head["tiles"]["overlap"]),
+        "smallest": [min(part) for part in zip(*sides, strict=True)],
+        "largest": [max(part) for part in zip(*sides, strict=True)],
+        "bytes": {"least": lengths[0], "median": lengths[len(lengths) // 2], "most": lengths[-1], "all": sum(lengths)},
     }
 
 

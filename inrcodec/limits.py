@@ -14,7 +14,8 @@ class Limits:
     """
 
     head_bytes: int = 1 << 20  # HEAD payload
-    chunks: int = 1024  # chunks in a file
+    chunks: int = 1024  # chunks in a file, but for those of tiles
+    tiles: int = 1 << 20
     ancillary_bytes: int = 16 << 20  # one ancillary chunk, also after decompression
     tensors: int = 4096  # entries of HEAD.tens
     map_bytes: int = 1 << 20  # the map of an ancillary chunk

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from inrcodec import spec
 from inrcodec.bounded import largest_error
-from inrcodec.container import Chunk, pack_map
+from inrcodec.chunks import Chunk
+from inrcodec.container import pack_map
 from inrcodec.decoder import Inr
 from inrcodec.errors import VerificationFailed
 from inrcodec.metrics import psnr as measure_psnr

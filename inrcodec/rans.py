@@ -232,17 +232,17 @@ def leb128(value: int) -> bytes:
     return bytes([*result, value])
 
 
-def read_leb128(data: bytes, position: int) -> tuple[int, int]:
-    """A number and the position behind it. Raises CorruptFile for anything but its shortest form."""
+def read_leb128(data: bytes, position: int, *, where: str = "rANS stream") -> tuple[int, int]:
+    """A number and the position behind it. Raises CorruptFile, which says `where`, for anything but its shortest form."""
     value = shift = 0
     while True:
         if position >= len(data) or shift > 35:
-            raise CorruptFile(f"rANS stream: byte {position}: expected the rest of a LEB128 number")
+            raise CorruptFile(f"{where}: byte {position}: expected the rest of a LEB128 number")
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if not byte and shift:
-                raise CorruptFile(f"rANS stream: byte {position - 1}: expected the shortest form of a LEB128 number")
+                raise CorruptFile(f"{where}: byte {position - 1}: expected the shortest form of a LEB128 number")
             return value, position
         shift += 7

@@ -75,8 +75,9 @@ def fill_grid(
         if missing is not None:
             places = (nearest_samples(n, m, part) for n, m, part in zip(grid.nominal, fine_shape, fine, strict=True))
             lost = missing[np.ix_(*places)]
-        values = block_mean(evaluate(Lattice(axes)), [b - a for a, b in tile], grid.over, lost)
         source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, grid.window, strict=True))
+        needed = tuple(slice(part.start * k, part.stop * k) for part, k in zip(source, grid.over, strict=True))
+        values = block_mean(evaluate(Lattice(axes, needed)), [b - a for a, b in tile], grid.over, lost)
         place = tuple(slice(max(a, s) - s, min(b, e) - s) for (a, b), (s, e) in zip(tile, grid.window, strict=True))
         store(values[(slice(None), *source)], place)
 

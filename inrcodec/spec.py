@@ -5,9 +5,9 @@ Layout of a file (all integers little-endian):
     signature  89 49 4E 52 0D 0A 1A 0A
     chunk*     u32 length | 4 letters | payload[length] | u32 CRC-32 over letters and payload
 
-First HEAD, then DATA (one or more, adjacent), ancillary chunks anywhere between HEAD and DONE but not inside the run of DATA,
-last DONE (empty). Letters follow PNG: a small first letter marks an ancillary chunk, a small second letter a private one,
-a small fourth letter one that is safe to copy. Identifiers below are literals: append only, never renumbered.
+First HEAD, then DATA (one or more, adjacent; before them TILE in a tiled file), ancillary chunks anywhere between HEAD and DONE but not
+inside the run of DATA, last DONE (empty). Letters follow PNG: a small first letter marks an ancillary chunk, a small second letter a
+private one, a small fourth letter one that is safe to copy. Identifiers below are literals: append only, never renumbered.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,10 @@ MAX_CHUNK_LENGTH = (1 << 31) - 1
 CHUNK_BYTES = 12  # of a chunk beside its payload
 
 HEAD = b"HEAD"  # u8 major, u8 minor, one canonical msgpack map
+TILE = b"TILE"  # where the tiles are, and what each one's DATA holds
 DATA = b"DATA"  # tensor payloads, in the order of HEAD.tens, cut anywhere
 DONE = b"DONE"  # empty; its absence shows a truncated file
-CRITICAL_CHUNKS = (HEAD, DATA, DONE)
+CRITICAL_CHUNKS = (HEAD, TILE, DATA, DONE)
 ICC = b"iCCP"
 EXIF = b"eXIf"
 XMP = b"xMPp"
@@ -32,9 +33,9 @@ PROVENANCE = b"pROV"
 METRICS = b"mTRC"
 CHUNKS = {  # letters and what the payload is
     HEAD: f"u8 major = {MAJOR}, u8 minor, then one map (section 2) of canonical msgpack; at most 1 MiB",
-    DATA: "the tensors' payloads one after the other in the order of `HEAD.tens`, cut into chunks anywhere",
+    TILE: "beside `HEAD.tiles` only: the tiles and their tensors (section 13)",
+    DATA: "the tensors' payloads one after the other in the order of `HEAD.tens`, cut into chunks anywhere; with tiles as section 13 says",
     DONE: "empty",
-    b"TILE": "reserved: tiles (section 13)",
     ICC: "ICC profile, one zstd frame",
     EXIF: "EXIF from its TIFF header on; its orientation is 1, readers MUST ignore it",
     XMP: "XMP packet",
@@ -95,6 +96,7 @@ MASK = 7
 CONTEXT = 8
 CONTEXT_NET = 9
 RESIDUAL = 10
+TILED = 11
 CODECS = {  # number: name, what the payload is
     RAW_F32: ("raw-f32", "float32 values"),
     RAW_INT: ("raw-int", "i8 step code[g], u8 width, symbols as integers of that width"),
@@ -111,12 +113,17 @@ CODECS = {  # number: name, what the payload is
     ),
     CONTEXT_NET: ("context-net", "that network (section 10); behind the tensors of the network only"),
     RESIDUAL: ("residual", "integers on the nominal grid (section 11); last, but for a mask"),
+    TILED: ("tiled", "empty: every tile has this tensor for itself (section 13); beside `tiles` only"),
 }
 CODEC_NAMES = {number: name for number, (name, _) in CODECS.items()}
 
 # Names in HEAD.req: what a reader must know and would not find out by an unknown id or chunk.
 RESIDUAL_FEATURE = "residual"
-FEATURE_TEXTS = {RESIDUAL_FEATURE: "samples of the nominal grid are corrected, `out.residual` (section 11)"}
+TILES_FEATURE = "tiles"
+FEATURE_TEXTS = {
+    RESIDUAL_FEATURE: "samples of the nominal grid are corrected, `out.residual` (section 11)",
+    TILES_FEATURE: "the nominal grid is cut into boxes with networks of their own, `tiles` (section 13)",
+}
 FEATURES = tuple(FEATURE_TEXTS)
 
 ERROR_CLASSES = {  # exit code: name, text
@@ -258,19 +265,31 @@ WINDOWS_FIELDS = (  # this version has windows along the only axis of a signal
         each=entry(int),
     ),
 )
+TILES_FIELDS = (
+    Field(
+        "overlap",
+        list,
+        True,
+        "one even integer per axis, V, nominal samples in which neighbours are blended, at least 2",
+        least=1,
+        most=4,
+        each=entry(int, least=2, most=1 << 31),
+    ),
+)
+MAX_SPLITS = 64  # one below the other
 TENSOR_FIELDS = (  # the entries of a list
     Field("codec", int, True, "how its payload is coded (section 3)", among=tuple(CODECS), later=True),
     Field("length", int, True, "bytes of its payload, 0 or more", least=0),
 )
 HEAD_FIELDS = (
     Field("kind", str, True, one_of(KINDS), among=KINDS, later=True),
-    Field("level", int, True, "1", among=(1,), later=True),
+    Field("level", int, True, "2 beside `tiles`, else 1", among=(1, 2), later=True),
     Field(
         "req",
         list,
         True,
         "names of the features a reader must know, strings, sorted by their UTF-8 bytes, none twice; in this version"
-        f" {one_of(FEATURES)} alone (section 11)",
+        f" {one_of(FEATURES)} (sections 11, 13)",
         each=entry(str, among=FEATURES, later=True),
     ),
     Field("axes", list, True, "1 to 4 maps, one per axis, slowest first", least=1, most=4, each=entry(dict, fields=AXIS_FIELDS)),
@@ -280,6 +299,7 @@ HEAD_FIELDS = (
     Field("net", list, True, "id of the network, a string, then the values of its configuration (section 9)"),
     Field("tens", list, True, "one list per tensor of the network, in the order of `DATA`", each=entry(list, fields=TENSOR_FIELDS)),
     Field("windows", dict, False, "one network per window of the axis (section 8)", fields=WINDOWS_FIELDS),
+    Field("tiles", dict, False, "one network per tile of the nominal grid (section 13)", fields=TILES_FIELDS),
     Field("opt", dict, False, "whatever readers may ignore"),
 )
 

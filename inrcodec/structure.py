@@ -12,6 +12,7 @@ from inrcodec.errors import VerificationFailed
 from inrcodec.head import check_head
 from inrcodec.inspect import metrics_of, provenance_of
 from inrcodec.limits import DEFAULT_LIMITS
+from inrcodec.tile_index import pack_index, unpack_index
 from inrcodec.weights import read_network
 from inrcodec.work import budget
 
@@ -29,11 +30,16 @@ def check_structure(inr: Inr) -> dict[str, Any]:
     digest = params_digest(inr)
     missing, added = inr.missing, inr.added
     network, config = read_network(container.head)
-    needed = asdict(budget(container.head, network.params(config), config, DEFAULT_LIMITS))
+    tiles = inr.function.tiles
+    heads = [container.head] if tiles is None else (tiles.part(number).head for number in range(tiles.count))
+    budgets = [asdict(budget(head, network.params(config), config, DEFAULT_LIMITS)) for head in heads]
+    # What is nearest to what readers allow.
+    needed = {name: max((each[name] for each in budgets), key=lambda pair: pair[0] / pair[1]) for name in budgets[0]}
     samples = int(np.prod(inr.grid_shape, dtype=object))
     return {
         "parameters_sha256": digest,
         "tensors": len(container.head["tens"]),
+        "tiles": None if tiles is None else tiles.count,
         "missing_samples": 0 if missing is None else int(missing.sum()),
         "largest_residual": None if added is None else int(np.abs(added).max(initial=0)),
         **{name: list(pair) for name, pair in needed.items()},
@@ -55,8 +61,14 @@ def _check_form(container: Container) -> None:
     packed = pack_map(container.head)
     head = unpack_map(packed, "HEAD")
     check_head(head)
-    if pack_map(head) != packed or load(dump(container)) != container:
+    if pack_map(head) != packed:
         raise VerificationFailed("HEAD: expected the same bytes when it is written again")
+    if "tiles" in head:
+        index = unpack_index(container.tile, head)
+        if pack_index(index.tiling.root, index.entries) != container.tile:
+            raise VerificationFailed("TILE: expected the same bytes when it is written again")
+    elif load(dump(container)) != container:
+        raise VerificationFailed("chunks: expected the same when they are written again")
 
 
 def _check_metadata(inr: Inr) -> None:

@@ -14,18 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrcodec import spec
-from inrcodec.container import (
-    MAX_DEPTH,
-    Chunk,
-    Container,
-    compress,
-    decompress,
-    dump,
-    get,
-    load,
-    pack_map,
-    unpack_map,
-)
+from inrcodec.chunks import Chunk
+from inrcodec.container import MAX_DEPTH, Container, compress, decompress, dump, get, load, pack_map, unpack_map
 from inrcodec.errors import CorruptFile, InrError, LimitExceeded, NotInr, UnsupportedFile
 from inrcodec.head import check_head
 from inrcodec.limits import Limits
@@ -100,7 +90,7 @@ plain = st.recursive(
 
 @st.composite
 def containers(draw: st.DrawFn) -> Container:
-    codecs = st.sampled_from(sorted(set(spec.CODEC_NAMES) - {spec.MASK, spec.RESIDUAL}))
+    codecs = st.sampled_from(sorted(set(spec.CODEC_NAMES) - {spec.MASK, spec.RESIDUAL, spec.TILED}))
     tensors = draw(st.lists(st.tuples(codecs, st.integers(0, 40)).map(list), max_size=4))
     total = sum(length for _, length in tensors)
     lo, width = draw(st.floats(-1e6, 1e6)), draw(st.floats(1e-3, 1e6))
@@ -238,7 +228,8 @@ def set_at(*path: Any) -> Callable[[dict[str, Any]], None]:
         (lambda h: h.pop("net"), CorruptFile, "HEAD: key 'net' is missing"),
         (lambda h: h["out"].pop("bits"), CorruptFile, "HEAD.out: key 'bits' is missing"),
         (set_at("level", True), CorruptFile, "HEAD.level: expected int, got bool"),
-        (set_at("level", 2), UnsupportedFile, "HEAD.level: expected 1, got 2"),
+        (set_at("level", 3), UnsupportedFile, "HEAD.level: expected one of 1, 2, got 3"),
+        (set_at("level", 2), CorruptFile, "HEAD.level: expected 1 without HEAD.tiles, got 2"),
         (set_at("kind", "scent"), InrError, "HEAD.kind: expected one of image, .*'scent'"),
         (set_at("req", ["tiles.1", "zz"]), UnsupportedFile, "unknown features: tiles.1, zz"),
         (set_at("req", ["zz", "tiles.1"]), CorruptFile, "sorted list of distinct"),

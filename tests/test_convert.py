@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import inrcodec
+from inrcodec.chunks import Chunk
 from inrcodec.cli import main
 from inrcodec.codec import params_digest
-from inrcodec.container import Chunk, compress, dump, get, load
+from inrcodec.container import compress, dump, get, load
 from inrcodec.convert import rewrapped
 from inrcodec.errors import CorruptFile, InputError, UsageError
 from tests.pictures import SRGB, XMP

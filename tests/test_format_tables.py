@@ -80,7 +80,7 @@ def test_names_follow_the_rules_of_the_register() -> None:
     assert all(re.search(r"\.[1-9][0-9]*$", name) for name in spec.NETWORK_IDS)
     assert all(name.isalpha() and name[1:3].isupper() for name in spec.CHUNKS)
     assert all(0 <= number < 1000 for number in spec.CODECS)
-    assert {name for name in spec.CHUNKS if name[:1].isupper()} - set(spec.CRITICAL_CHUNKS) == {b"TILE"}
+    assert {name for name in spec.CHUNKS if name[:1].isupper()} - set(spec.CRITICAL_CHUNKS) == set()
 
 
 def test_the_magic_is_that_of_the_format() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 import inrcodec
 from inrcodec import lattice
+from inrcodec.chunks import Chunk
 from inrcodec.cli import main
 from inrcodec.codec import verify
-from inrcodec.container import Chunk, dump, load, pack_map
+from inrcodec.container import dump, load, pack_map
 from inrcodec.errors import CorruptFile, InrError, VerificationFailed
 from tools import small_files, small_residuals
 from tools.fuzz_bytes import split

@@ -171,7 +171,7 @@ def measure_decode(name: str, scale: float) -> None:
     shape = inr.decode(scale=scale).shape
     seconds = time.monotonic() - begin
     samples = shape[0] * shape[1]
-    network, config = inr._network, inr._config
+    network, config = inr.function.network, inr.function.config
     layers = [param.shape for param in network.params(config) if param.role == "matrix"]
     products = matrix_products(layers, PIECE, backward=False) * samples / PIECE
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "channel": lambda: fields("channel", spec.CHANNEL_FIELDS),
     "space": lambda: fields("space", spec.SPACE_FIELDS),
     "windows": lambda: fields("windows", spec.WINDOWS_FIELDS),
+    "tiles": lambda: fields("tiles", spec.TILES_FIELDS),
     "color": lambda: fields("color", spec.COLOR_FIELDS),
     "tensor": lambda: fields("tensor", spec.TENSOR_FIELDS),
     "chunks": chunks,

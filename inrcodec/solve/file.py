@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from inrcodec import spec
 from inrcodec.assembly import make_head, provenance
-from inrcodec.container import Chunk, Container, dump, pack_map
+from inrcodec.chunks import Chunk
+from inrcodec.container import Container, dump, pack_map
 from inrcodec.errors import UsageError
 from inrcodec.fit.plan import Plan, Schedule, Target
 from inrcodec.signals.base import Axis, Channel, Signal, Space
