@@ -22,7 +22,7 @@ from tools.papers.pictures import contribution_maps, high_share, moved, sheet, s
 from tools.papers.samples import SASNET_4, SCALES, Scale, ablation_row, figures, row_name
 from tools.papers.signals import pattern
 from tools.papers.table import Item, Report, Row, averaged, number, standing, steps_up
-from tools.papers.training import Recipe, Run, fit
+from tools.papers.training import Recipe, fit
 
 CPU = torch.device("cpu")
 
@@ -83,19 +83,17 @@ def test_means_over_signals_and_who_is_ahead() -> None:
 
 
 def test_a_method_gets_the_rate_that_suits_it() -> None:
-    scale, asked = Scale(parameters=1, steps=9, faster=1.0, rates=(1e-3, 3e-3, 1e-2), trial=5), []
+    scale, asked = Scale(parameters=1, steps=9, faster=1.0, rates=(1e-3, 3e-3, 1e-2)), list[Recipe]()
 
-    def attempt(recipe: Recipe) -> Run:
+    def score(recipe: Recipe) -> float:
         asked.append(recipe)
-        errors = {1e-3: 0.5, 3e-3: 0.25, 1e-2: math.nan}
-        curve = ((1, 0.0, 0.0), *((step, 0.0, errors[recipe.learning_rate]) for step in range(2, 6)))
-        return Run(NETWORKS["siren.1"], None, {}, 1.0, np.zeros(1), curve, 0.0)
+        return {1e-3: 20.0, 3e-3: 25.0, 1e-2: math.nan}[recipe.learning_rate]
 
-    found = scale.tuned(Recipe(steps=9, learning_rate=1.0, stride=2), attempt)
+    found = scale.tuned(Recipe(steps=9, learning_rate=1.0, stride=2), score)
     assert found == Recipe(steps=9, learning_rate=3e-3, table_learning_rate=1.5e-2, stride=2)
-    assert [(recipe.steps, recipe.stride) for recipe in asked] == [(5, 2)] * 3
+    assert [(recipe.steps, recipe.stride) for recipe in asked] == [(9, 2)] * 3
     paper = Recipe(steps=9, learning_rate=1.0)
-    assert SCALES["paper"].tuned(paper, attempt) == paper and len(asked) == 3
+    assert SCALES["paper"].tuned(paper, score) == paper and len(asked) == 3
 
 
 def test_shapes_are_closed_and_the_right_way_out() -> None:

@@ -1,6 +1,6 @@
 """Tables of shapes: SASNet table 3 and figure 8, MSA table 2."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -102,26 +102,34 @@ def fitted_shape(arch: str, points: PointPool | FinerPoints, recipe: Recipe, bud
     return fit_data(NETWORKS[arch], config, points, recipe, scale=1.0, offset=np.zeros(1), seed=seed, device=device)
 
 
-def tuned_shape(arch: str, points: PointPool | FinerPoints, budget: str, device: torch.device) -> Recipe:
+def tuned_shape(arch: str, signal: ShapeSignal, points: PointPool | FinerPoints, budget: str, device: torch.device) -> Recipe:
+    """The recipe of a method with the rate that suits this shape."""
     scale = SCALES[budget]
-    recipe = replace(scale.recipe(arch), steps=STEPS[budget])
-    return scale.tuned(recipe, lambda each: fitted_shape(arch, points, each, budget, 0, device))
+    return scale.tuned(
+        replace(scale.recipe(arch), steps=STEPS[budget]),
+        lambda recipe: shape_iou(fitted_shape(arch, points, recipe, budget, 0, device), signal, budget),
+    )
+
+
+def distance_of(run: Run, signal: ShapeSignal) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Of points (n, 3) in the box of sides 1: (n)."""
+    return lambda at: run.values(Points(signal.coordinates(at)))[:, 0]
+
+
+def shape_iou(run: Run, signal: ShapeSignal, budget: str) -> float:
+    step, distance = COARSER[budget], distance_of(run, signal)
+    axis = np.linspace(-0.5, 0.5, IOU_GRID)[::step]
+    planes = [np.stack(np.meshgrid(axis, axis, [z], indexing="ij"), axis=-1).reshape(-1, 3) for z in axis]
+    inside = np.stack([distance(plane).reshape(len(axis), len(axis)).T < 0 for plane in planes])
+    return iou(inside, signal.inside_grid[::step, ::step, ::step])
 
 
 def shape_figures(run: Run, signal: ShapeSignal, budget: str) -> dict[str, float]:
     """Chamfer distance of the FINER protocol, infinite without a surface, and IoU."""
-
-    def distance(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        return run.values(Points(signal.coordinates(at)))[:, 0]
-
-    step = COARSER[budget]
-    axis = np.linspace(-0.5, 0.5, IOU_GRID)[::step]
-    planes = [np.stack(np.meshgrid(axis, axis, [z], indexing="ij"), axis=-1).reshape(-1, 3) for z in axis]
-    inside = np.stack([distance(plane).reshape(len(axis), len(axis)).T < 0 for plane in planes])
-    vertices, faces, _ = extract(distance, GRID[budget])
+    vertices, faces, _ = extract(distance_of(run, signal), GRID[budget])
     truth = signal.shape.mesh
     apart = chamfer((vertices, faces), truth, samples=CHAMFER_SAMPLES[budget]).distance if len(faces) else np.inf
-    return {"Chamfer": float(apart), "IoU": iou(inside, signal.inside_grid[::step, ::step, ::step])}
+    return {"Chamfer": float(apart), "IoU": shape_iou(run, signal, budget)}
 
 
 def shape_table(title: str, published: dict[tuple[str, str], float], ours: str, rivals: tuple[str, ...]) -> Any:
@@ -131,7 +139,7 @@ def shape_table(title: str, published: dict[tuple[str, str], float], ours: str, 
             sampling = Sampling(batch=POINTS[budget], pool=POOL[budget], softness=SOFTNESS)
             points = training_points(signal, sampling, seed=seed, device=device, parts=threads_of(device))
             for arch in (arch for arch, one in NAMES.items() if one in (ours, *rivals)):
-                recipe = recipes.setdefault(arch, recipes.get(arch) or tuned_shape(arch, points, budget, device))
+                recipe = recipes.setdefault(arch, recipes.get(arch) or tuned_shape(arch, signal, points, budget, device))
                 run = fitted_shape(arch, points, recipe, budget, seed, device)
                 items.append(item(NAMES[arch], name, seed, run, shape_figures(run, signal, budget), rate=recipe.learning_rate))
         rows = averaged(items, published)
