@@ -23,6 +23,14 @@ Entry = tuple[list[Any], bytes]  # of HEAD.tens, and payload
 
 def make_head(signal: Content, plan: Any, scale: float, offset: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
     """HEAD without its tensors; value = scale * output + offset (c)."""
+    head = head_of(signal, network_list(plan.network, plan.config), scale, offset)
+    if plan.windows is not None:
+        head["windows"] = {"hop": [plan.windows.hop], "overlap": [plan.windows.overlap]}
+    return head
+
+
+def head_of(signal: Content, net: list[Any], scale: float, offset: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
+    """HEAD without tensors and windows, with this HEAD.net."""
     channels = []
     for c, o in zip(signal.channels, offset, strict=True):
         channel: dict[str, Any] = {"name": c.name, "role": c.role, "scale": scale, "offset": float(o)}
@@ -40,10 +48,8 @@ def make_head(signal: Content, plan: Any, scale: float, offset: Sequence[float] 
         "req": [],
         "axes": [_axis(a) for a in signal.axes],
         "out": out,
-        "net": network_list(plan.network, plan.config),
+        "net": net,
     }
-    if plan.windows is not None:
-        head["windows"] = {"hop": [plan.windows.hop], "overlap": [plan.windows.overlap]}
     if signal.space is not None:
         space = signal.space
         head["space"] = {"spacing": list(space.spacing)}
@@ -114,7 +120,7 @@ def provenance(signal: Content, request: dict[str, Any], seed: int) -> Chunk:
     options = {
         key: value
         for key, value in request.items()
-        if value not in (None, {}) and key not in ("shape", "channels", "kind", "spectrum", "detail")
+        if value not in (None, {}) and key not in ("shape", "channels", "kind", "spectrum", "detail", "part")
     }
     if isinstance(signal, ShapeSignal):
         options["protocol"] = signal.protocol

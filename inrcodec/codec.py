@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from inrcodec.signals.shape_signal import ShapeSignal, protocol_of
 from inrcodec.spec import CHUNK_BYTES
 from inrcodec.structure import check_structure, params_digest
 from inrcodec.validity import encode as encode_missing
+
+if TYPE_CHECKING:
+    from inrcodec.fit.request import Part
 
 __all__ = ["Encoded", "Report", "encode", "open_inr", "params_digest", "verify"]
 
@@ -109,6 +112,7 @@ def encode(
     deterministic: bool = False,
     start: float | None = None,
     stop: float | None = None,
+    part: "Part | None" = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,
 ) -> Encoded:
@@ -118,14 +122,14 @@ def encode(
     report.target_met; the file is still the best one found. max_error: every sample of the decoded nominal grid is within it of the source,
     in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
     go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
-    seconds for the fit. frames, rate, start, stop: as for `read_signal`. Of shapes only: protocol, "default" or "finer" (its published
+    seconds for the fit. frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a part of
+    a larger signal. Of shapes only: protocol, "default" or "finer" (its published
     sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and lossless. Raises
     InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import BOUNDED_QUALITY, usual_arch
     from inrcodec.fit.request import Request
     from inrcodec.fit.sound import spectrum
-    from inrcodec.fit.spectrum import detail
 
     begin = time.monotonic()
     if sum(value is not None for value in (quality, psnr, bpp, size)) > 1:
@@ -157,7 +161,7 @@ def encode(
         raise UsageError("target: a shape has none of PSNR or bits per sample; expected quality (--quality) or size (--size)")
     bytes_wanted = size if bpp is None else max(64, int(bpp * samples / 8))
     request = Request(
-        shape=shape,
+        shape=shape if part is None else part.shape,
         channels=len(signal.channels),
         kind=signal.kind,
         quality=quality,
@@ -168,7 +172,8 @@ def encode(
         effort=effort,
         preset=preset or "default",
         arch=arch or usual_arch(signal.kind, preset or "default"),
-        detail=detail(signal.values, signal.weights, bytes_wanted) if isinstance(signal, Signal) and signal.kind in DETAILED else None,
+        detail=part.detail if part is not None else _detail(signal, bytes_wanted),
+        part=part,
         spectrum=spectrum(signal.values) if isinstance(signal, Signal) and signal.kind == "audio" else None,
         settings=settings,
     )
@@ -334,6 +339,15 @@ def _signal(
     if protocol is not None and protocol != getattr(source, "protocol", None):
         raise UsageError(f"protocol: the signal is {getattr(source, 'protocol', 'no shape')}, got {protocol}")
     return source
+
+
+def _detail(signal: Signal | ShapeSignal, nbytes: int | None) -> tuple[float, ...] | None:
+    """Vertices per axis that the finest grid of a signal is worth; None where its samples say it."""
+    from inrcodec.fit.spectrum import detail
+
+    if not (isinstance(signal, Signal) and signal.kind in DETAILED):
+        return None
+    return detail(signal.values, signal.weights, nbytes)
 
 
 def _whole_number(value: Setting) -> int:

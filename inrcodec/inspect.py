@@ -1,6 +1,7 @@
 """What a container holds, without evaluating anything."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,10 @@ def describe(container: Container, nbytes: int, limits: Limits = DEFAULT_LIMITS)
     }
     described = [*params, *(behind[codec] for codec, _ in entries[len(params) :] if codec in behind)]
     tensors = [_tensor(param, *entry) for param, entry in zip(described, entries, strict=False)]
-    tiles = None if "tiles" not in head else _tiles(unpack_index(container.tile, head, limits), head)
+    tiles = None
+    if "tiles" in head:
+        index = unpack_index(container.tile, head, limits)
+        tiles, tensors = _tiles(index, head), _of_tiles(tensors, index)
     parameters = sum(param.size for param in params if param.trainable) * (1 if tiles is None else tiles["count"])
     return {
         "schema": SCHEMA,
@@ -75,6 +79,16 @@ def _tiles(index: TileIndex, head: Mapping[str, Any]) -> dict[str, Any]:
         "largest": [max(part) for part in zip(*sides, strict=True)],
         "bytes": {"least": lengths[0], "median": lengths[len(lengths) // 2], "most": lengths[-1], "all": sum(lengths)},
     }
+
+
+def _of_tiles(tensors: list[dict[str, Any]], index: TileIndex) -> list[dict[str, Any]]:
+    """The tensors that tiles have of their own with the bytes of all tiles."""
+    count, own = len(index.entries), [tensor for tensor in tensors if tensor["codec"] == spec.CODEC_NAMES[spec.TILED]]
+    for k, tensor in enumerate(own):
+        tensor["bytes"] = sum(entry.tensors[k][1] for entry in index.entries)
+        tensor["bits_per_parameter"] = 8 * tensor["bytes"] / (count * math.prod(tensor["shape"]))
+    behind = sum(length for entry in index.entries for _, length in entry.tensors[len(own) :])
+    return [*tensors, {**_tensor(Param("contexts", (), "contexts"), spec.TILED, behind)}] if behind else tensors
 
 
 def metrics_of(container: Container) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from inrcodec.codec import params_digest, verify
 from inrcodec.container import Container, dump, load, load_ranges
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.decoder import Inr
-from inrcodec.errors import CorruptFile, InrError, LimitExceeded, UnsupportedFile
+from inrcodec.errors import CorruptFile, InrError, LimitExceeded, UnsupportedFile, UsageError
 from inrcodec.limits import Limits
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.base import Network
@@ -297,3 +297,22 @@ def test_tiles_of_a_constant_are_constant() -> None:
     tiles = tiling(SHAPE, [(-1, 1)] * 2, OVERLAP, ROOT)
     found = blended(tiles, lambda _: lambda coords: np.ones((coords.n, 1), np.float32), Lattice((np.linspace(-1, 1, 60),) * 2))
     np.testing.assert_allclose(found, 1, atol=3e-7)
+
+
+def test_what_takes_one_network_refuses_tiles() -> None:
+    from inrcodec.html import html_page
+
+    data = dump(tiled_file(*SIREN))
+    with pytest.raises(UsageError, match="one of tiles"):
+        inrcodec.export_onnx(data)
+    with pytest.raises(UsageError, match="one of tiles"):
+        html_page(data, name="tiled")
+
+
+def test_what_a_file_says_of_its_tiles() -> None:
+    container = tiled_file(*SASNET)
+    info = inrcodec.open(dump(container)).info
+    tiles = info["tiles"]
+    assert tiles["smallest"] == [6, 11] and tiles["largest"] == [12, 30] and tiles["overlap"] == [4, 6]
+    assert sum(tensor["bytes"] for tensor in info["tensors"]) == tiles["bytes"]["all"] + len(container.data)
+    assert tiles["bytes"]["all"] == sum(map(len, container.parts))

@@ -86,6 +86,8 @@ def exported(
     described = Described(container)
     if "windows" in container.head:
         raise UsageError("export: expected a file of one network, got one of windows, each with a network of its own")
+    if "tiles" in container.head:
+        raise UsageError("export: expected a file of one network, got one of tiles, each with a network of its own")
     network, config, tensors = read_tensors(container, limits)
     graph, target = Graph(), PROFILES[profile]
     ops = OnnxOps(target, graph, graph, tuple(described.bounds))

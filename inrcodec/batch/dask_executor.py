@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from inrcodec.batch.pool import Work, interrupts_held
-from inrcodec.batch.tasks import Result, Task
+from inrcodec.batch.pool import AnyTask, Work, interrupts_held
+from inrcodec.batch.tasks import Result
 from inrcodec.errors import BackendMissing, UsageError
 
 
@@ -34,7 +34,7 @@ class DaskPool:
             raise UsageError(f"--executor dask: expected workers of one thread (dask worker --nthreads 1), got {threads[wide]} at {wide}")
         self.places = jobs or max(1, len(threads))
 
-    def start(self, number: int, task: Task) -> None:
+    def start(self, number: int, task: AnyTask) -> None:
         # Without a key made of the arguments the same task may be begun again.
         self._running[self._client.submit(self._work, task, pure=False)] = number
 

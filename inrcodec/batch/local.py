@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
-from inrcodec.batch.pool import Work, interrupts_held
-from inrcodec.batch.tasks import Result, Task
+from inrcodec.batch.pool import AnyTask, Work, interrupts_held
+from inrcodec.batch.tasks import Result
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LocalPool:
         self._idle: list[_Worker] = []
         self._busy: dict[Connection[Any, Any], tuple[_Worker, int]] = {}
 
-    def start(self, number: int, task: Task) -> None:
+    def start(self, number: int, task: AnyTask) -> None:
         worker = self._idle.pop() if self._idle else self._begun()
         try:
             worker.pipe.send(task)

@@ -15,6 +15,11 @@ from inrcodec.version import VERSION
 
 if TYPE_CHECKING:
     from inrcodec.codec import Encoded
+    from inrcodec.fit.request import Part
+    from inrcodec.signals.base import Signal
+
+
+EXECUTORS = ("local", "ray", "dask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +59,10 @@ def digest(options: EncodeOptions) -> str:
 
 
 def encode_with(
-    source: str | os.PathLike[str] | bytes,
+    source: "str | os.PathLike[str] | bytes | Signal",
     options: EncodeOptions,
     *,
+    part: "Part | None" = None,
     checkpoint: str | None = None,
     resume: bool = False,
     on_interrupt: str = "discard",
@@ -94,6 +100,7 @@ def encode_with(
             strip=options.strip,
             on_interrupt=on_interrupt,
             deterministic=options.deterministic,
+            part=part,
             progress=progress,
         )
 

@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from inrcodec.batch.tasks import Result, Task
+from inrcodec.batch.tasks import Result, Task, TileTask
 
-Work = Callable[[Task], Result]
+AnyTask = Task | TileTask
+Work = Callable[[Any], Result]  # of one kind of task
 
 
 class Pool(Protocol):
@@ -17,7 +18,7 @@ class Pool(Protocol):
 
     places: int  # tasks that run at a time
 
-    def start(self, number: int, task: Task) -> None:
+    def start(self, number: int, task: AnyTask) -> None:
         """Give a task to a free place."""
 
     def finished(self) -> tuple[int, Result | None]:
@@ -35,7 +36,7 @@ class Outcome(NamedTuple):
     attempts: int
 
 
-def outcomes(tasks: Sequence[Task], pool: Pool, *, retries: int) -> Iterator[Outcome]:
+def outcomes(tasks: Sequence[AnyTask], pool: Pool, *, retries: int) -> Iterator[Outcome]:
     """Results as they come. A task whose worker died, or that failed for a reason that may pass, is begun `retries` times again."""
     waiting = deque(range(len(tasks)))
     attempts = [0] * len(tasks)
@@ -69,7 +70,7 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _lost(task: Task, attempts: int) -> Result:
+def _lost(task: AnyTask, attempts: int) -> Result:
     return Result(
         source_digest=None,
         data=None,

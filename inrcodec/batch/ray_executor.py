@@ -4,8 +4,8 @@ import os
 import socket
 from typing import Any
 
-from inrcodec.batch.pool import Work
-from inrcodec.batch.tasks import Result, Task
+from inrcodec.batch.pool import AnyTask, Work
+from inrcodec.batch.tasks import Result
 from inrcodec.errors import BackendMissing
 
 _PATIENCE = 10.0  # seconds
@@ -25,7 +25,7 @@ class RayPool:
         self._remote = self._ray.remote(work).options(num_cpus=threads, num_gpus=gpus, max_retries=0)
         self._running: dict[Any, int] = {}
 
-    def start(self, number: int, task: Task) -> None:
+    def start(self, number: int, task: AnyTask) -> None:
         self._running[self._remote.remote(task)] = number
 
     def finished(self) -> tuple[int, Result | None]:

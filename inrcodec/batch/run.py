@@ -15,7 +15,6 @@ from inrcodec.errors import UsageError
 from inrcodec.files import write_atomic
 from inrcodec.progress import Progress, ProgressCallback
 
-EXECUTORS = ("local", "ray", "dask")
 _LEFT_OVER = re.compile(r"\.(.+)\.[^.]+\.tmp")  # names of files.atomic_file
 
 

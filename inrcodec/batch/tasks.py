@@ -6,9 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING
 
 from inrcodec.batch.options import EncodeOptions, digest
 from inrcodec.errors import InputError, UsageError
+from inrcodec.signals.base import Signal
+
+if TYPE_CHECKING:
+    from inrcodec.fit.request import Part
 
 SUFFIX = ".inr"
 LISTS = (".txt", ".lst")
@@ -32,6 +37,16 @@ class Task:
     source: str
     output: str
     options: EncodeOptions
+
+
+@dataclass(frozen=True, eq=False)
+class TileTask:
+    """One encode of a part of a large signal: what it is called, its samples, what its network is chosen for."""
+
+    source: str
+    signal: Signal
+    options: EncodeOptions
+    part: "Part"
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,30 @@
 import os
 import platform
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from inrcodec.batch.options import encode_with
 from inrcodec.batch.tasks import Result, Task, source_digest
 from inrcodec.errors import InputError, InrError, TargetMissed
 
+if TYPE_CHECKING:
+    from inrcodec.codec import Encoded
+
 
 def do(task: Task) -> Result:
     """Encode the task's source; whatever fails is told in the result."""
+    return result_of(task.source, lambda: _digest(task.source), lambda: encode_with(task.source, task.options))
+
+
+def result_of(source: str, digest: Callable[[], str | None], encode: Callable[[], "Encoded"]) -> Result:
+    """What came of an encode, or why it failed."""
     begin = time.monotonic()
     worker = f"{platform.node()}:{os.getpid()}"
     found = None
     try:
-        found = _digest(task.source)
-        encoded = encode_with(task.source, task.options)
+        found = digest()
+        encoded = encode()
     except Exception as error:
         return Result(
             source_digest=found,
@@ -26,11 +36,11 @@ def do(task: Task) -> Result:
             worker=worker,
             error=type(error).__name__,
             exit_code=_exit_code(error),
-            message=_message(task.source, error),
+            message=_message(source, error),
             again=not isinstance(error, InrError),
         )
     report = encoded.report
-    missed = None if report.target_met else f"{task.source}: target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes"
+    missed = None if report.target_met else f"{source}: target {report.target}: got {report.psnr:.2f} dB, {report.bytes} bytes"
     return Result(
         source_digest=found,
         data=encoded.data,

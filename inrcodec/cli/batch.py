@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inrcodec.batch.options import EncodeOptions
+from inrcodec.batch.options import EXECUTORS, EncodeOptions
 from inrcodec.cli.common import AS_JSON, NO_PROGRESS, QUIET, ProgressLine, human_bytes
 from inrcodec.cli.encode_options import EncodingCommand, encoding_options
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at a time. Default: as many as there are cores or workers for."
 )
-@click.option("--executor", type=click.Choice(["local", "ray", "dask"]), default="local", show_default=True, help="Who does the tasks.")
+@click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who does the tasks.")
 @click.option("--address", help="Of a Ray cluster or a Dask scheduler that runs. Default: processes of this machine.")
 @click.option("--gpus", type=click.FloatRange(min=0), metavar="X", help="With Ray: GPUs of a task, 0.25 for a quarter of one.")
 @click.option(

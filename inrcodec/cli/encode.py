@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inrcodec.batch.options import EncodeOptions, encode_with
+from inrcodec.batch.options import EXECUTORS, EncodeOptions, encode_with
 from inrcodec.cli.common import (
     AS_JSON,
     NO_OVERWRITE,
@@ -22,6 +22,7 @@ from inrcodec.cli.common import (
     write_output,
 )
 from inrcodec.cli.encode_options import EncodingCommand, encoding_options
+from inrcodec.cli.encode_tiles import encode_in_tiles
 from inrcodec.cli.verbosity import VERBOSE, Verbosity
 from inrcodec.errors import Interrupted, TargetMissed, UsageError
 
@@ -40,6 +41,15 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Save the running fit here now and then, and on Ctrl-C.")
 @click.option("--resume", is_flag=True, help="Go on from --checkpoint if it exists.")
 @click.option("--on-interrupt", type=click.Choice(["discard", "save"]), default="discard", show_default=True, help="What Ctrl-C leaves.")
+@click.option(
+    "--tile",
+    type=click.IntRange(min=16),
+    metavar="SIDE",
+    help="Of a large image, volume or video: tiles of about SIDE samples with a network each. The same command goes on after a kill.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Tiles at a time. Default: one a core, or a worker.")
+@click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who encodes the tiles.")
+@click.option("--address", help="Of a Ray cluster or a Dask scheduler that runs. Default: processes of this machine.")
 @click.option("-f", "--force", is_flag=True, help="Without -o: replace an existing file.")
 @NO_OVERWRITE
 @AS_JSON
@@ -55,6 +65,10 @@ def command(
     checkpoint: str | None,
     resume: bool,
     on_interrupt: str,
+    tile: int | None,
+    jobs: int | None,
+    executor: str,
+    address: str | None,
     force: bool,
     no_overwrite: bool,
     as_json: bool,
@@ -73,6 +87,25 @@ def command(
         raise UsageError("--json: stdout already carries the file (-o -)")
 
     line = ProgressLine(enabled=not (no_progress or quiet), verbose=said.level > 0)
+    if tile is None and (jobs is not None or executor != "local" or address is not None):
+        raise UsageError("--jobs, --executor, --address: expected --tile beside them; for many signals there is inrcodec batch")
+    if tile is not None:
+        if checkpoint is not None or resume or target == "-":
+            raise UsageError("--tile: goes on by itself, into a file; expected no --checkpoint, no --resume, and no - as output")
+        encode_in_tiles(
+            input,
+            target,
+            options,
+            side=tile,
+            jobs=jobs,
+            executor=executor,
+            address=address,
+            overwrite=overwrite,
+            as_json=as_json,
+            quiet=quiet,
+            line=line,
+        )
+        return
     try:
         encoded = encode_with(read_source(input), options, checkpoint=checkpoint, resume=resume, on_interrupt=on_interrupt, progress=line)
     finally:

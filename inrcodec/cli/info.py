@@ -55,6 +55,11 @@ def table(info: dict[str, Any]) -> str:
         size = next(tensor["bytes"] for tensor in info["tensors"] if tensor["codec"] == "residual")
         told = f"samples within {bound:g} of the source" if bound else "lossless"
         lines.append(f"residual  {told}, {human_bytes(size)}, added to {evaluation} evaluation")
+    if info["tiles"] is not None:
+        tiles, sizes = info["tiles"], info["tiles"]["bytes"]
+        sides = " to ".join(" x ".join(map(str, tiles[name])) for name in ("smallest", "largest"))
+        held = ", ".join(f"{name} {human_bytes(sizes[name])}" for name in ("least", "median", "most"))
+        lines.append(f"tiles     {tiles['count']}, {sides}, overlap {' x '.join(map(str, tiles['overlap']))}; {held}")
     for metric in info["metrics"]:
         lines.append(f"{metric['metric']:9} {_number(metric['value'])} {metric.get('unit', '')}".rstrip())
     for key, value in info["provenance"].items():

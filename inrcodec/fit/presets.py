@@ -64,7 +64,9 @@ def make_plan(request: Request) -> Plan:
     samples = math.prod(request.shape)
     windows = _windows(request)
     schedule = _schedule(request, samples if windows is None else windows.length)
-    config = _config(request, samples if windows is None else windows.length)
+    config = _config(
+        request if request.part is None else replace(request, size=request.part.size), samples if windows is None else windows.length
+    )
     quality = DEFAULT_QUALITY if request.quality is None else request.quality
     # Below this many samples the file is mostly the network itself, which a rate per sample would starve.
     lam = lam_of_quality(quality, SMALL_IMAGE_LAM if _small_picture(request) else USUAL_LAM)
@@ -202,8 +204,8 @@ def compared(request: Request, parameters: int) -> Any:
 
 
 def _small_picture(request: Request) -> bool:
-    """Whether what lies between the samples counts as much as they do. Beside a residual they are all that counts."""
-    wanted = request.kind == "image" and request.arch == "sasnet.2" and not request.bounded
+    """Whether what lies between the samples counts as much as they do. Beside a residual, or in a part, they are all that counts."""
+    wanted = request.kind == "image" and request.arch == "sasnet.2" and not request.bounded and request.part is None
     return wanted and math.prod(request.shape) <= SMALL_IMAGE
 
 

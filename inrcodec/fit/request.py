@@ -17,10 +17,19 @@ Setting = int | float | str
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What the network of a signal that is a part of a larger one is chosen for, so that all parts have one network."""
+
+    shape: tuple[int, ...]  # samples per axis
+    detail: tuple[float, ...] | None = None  # as in Request
+    size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What a user asks for; None means: choose for me."""
 
-    shape: tuple[int, ...]  # nominal samples per axis
+    shape: tuple[int, ...]  # nominal samples per axis, or those of `part`
     channels: int
     kind: str = "image"  # one of spec.KINDS
     quality: float | None = None
@@ -33,6 +42,7 @@ class Request:
     arch: str = "sasnet.1"
     spectrum: Spectrum | None = None  # of sound
     detail: tuple[float, ...] | None = None  # of a volume: vertices per axis that its finest grid is worth
+    part: Part | None = None
     settings: Mapping[str, Setting]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from inrcodec.container import Container, decompress, load
 from inrcodec.decoder import Inr
-from inrcodec.errors import LimitExceeded
+from inrcodec.errors import LimitExceeded, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.structure import check_structure
 from inrcodec.version import VERSION
@@ -123,6 +123,8 @@ def _help(info: Mapping[str, Any], view: str) -> str:
 
 def _check_decoder(info: Mapping[str, Any]) -> None:
     """Raise for what Python decodes and the page's decoder does not."""
+    if info["tiles"] is not None:
+        raise UsageError("html: expected a file of level 1, got one of tiles, which pages do not decode")
     elements = sum(math.prod(tensor["shape"]) for tensor in info["tensors"])
     if elements > ELEMENTS:
         raise LimitExceeded(f"html: {elements} elements of all tensors: expected at most {ELEMENTS}, which a page decodes")
