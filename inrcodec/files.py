@@ -1,5 +1,6 @@
 """Writing files so that a half-written one never exists."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -59,6 +60,15 @@ def read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview |
     if not isinstance(data, bytes):
         raise InputError(f"{name}: expected a file object opened in binary mode, got one that reads {type(data).__name__}")
     return data
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, hex. Raises InputError."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
