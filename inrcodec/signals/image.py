@@ -332,7 +332,7 @@ def _both_bytes(image: "ImageFile", data: bytes, name: str) -> NDArray[Any]:
             f"{name}: 16-bit {form} samples stored as {rawmode} are not supported; expected RGB with or without straight alpha"
         )
     swapped = rawmode[:-1] + _HIGH_TO_LOW[rawmode[-1]]
-    low.tile = [tile._replace(args=(swapped, *args[1:]) if isinstance(args, tuple) else swapped) for tile in low.tile]
+    low.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped) for tile in low.tile]
     codes = np.asarray(image).astype(np.uint16)
     codes <<= 8
     codes |= np.asarray(low)
