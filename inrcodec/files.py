@@ -78,7 +78,7 @@ def naming(source: Any) -> Iterator[None]:
         yield
     except InrError as error:
         name = _name_of(source)
-        if name is None:
+        if name is None or str(error).startswith(f"{name}: "):
             raise
         raise type(error)(f"{name}: {error}") from error
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pickle
-import resource
 import shutil
 import subprocess
 import sys
@@ -184,7 +183,9 @@ def test_tiff_pictures(tmp_path: Path, options: dict[str, Any], dtype: str, chan
         options = {**options, "byteorder": "<"}  # Pillow knows no other
     tifffile.imwrite(path, array, photometric=photometric, extrasamples=[extra] if extra else None, **options)
     regions = check(path)
-    assert isinstance(regions, PictureRegions) and isinstance(regions.store, MappedStore if {"tile", "compression"}.isdisjoint(options) else TiffStore)
+    assert isinstance(regions, PictureRegions) and isinstance(
+        regions.store, MappedStore if {"tile", "compression"}.isdisjoint(options) else TiffStore
+    )
     if extra:
         assert regions.read([(3, 20), (5, 40)]).weights is not None and regions.read([(30, 45), (50, 61)]).weights is None
 
