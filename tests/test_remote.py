@@ -13,12 +13,13 @@ from click.testing import CliRunner
 
 import inrcodec
 from inrcodec import spec
-from inrcodec.container import dump
+from inrcodec.container import Container, dump
 from inrcodec.errors import BackendMissing, CorruptFile, InputError, LimitExceeded
 from inrcodec.limits import Limits
+from inrcodec.networks.siren import SirenConfig
 from inrcodec.remote import FIRST, RemoteRanges, is_address, shown
 from tests.test_decoder import file_bytes
-from tests.test_tiles import SASNET, SIREN, tiled_file
+from tests.test_tiles import SIREN, tiled_file
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
@@ -92,25 +93,26 @@ def server() -> Iterator[Server]:
     listener.server_close()
 
 
-def large_tiles() -> tuple[Any, bytes]:
-    """A tiled file that is several times as long as the first block, its padding where a reader of ranges has no need to look."""
-    container = tiled_file(*SASNET)
-    assert len(dump(container)) > 2 * FIRST
-    return container, dump(container)
+def large_tiles() -> tuple[Container, bytes]:
+    """A tiled file that is longer than what is taken at once."""
+    container = tiled_file(SIREN[0], SirenConfig(2, 3, 128, 1, 12.0, 12.0))
+    data = dump(container)
+    assert len(data) > 2 * FIRST and len(container.parts[3]) < FIRST
+    return container, data
 
 
 def test_a_region_takes_the_head_and_its_tile(server: Server) -> None:
     container, data = large_tiles()
     server.files["a.inr"] = data
     inr = inrcodec.open(f"{server.address}/a.inr", backend="numpy")
-    assert [method for method, _, _ in server.asked] == ["HEAD", "GET", "GET"][: len(server.asked)]
-    before = server.sent
-    assert server.asked[1][1] == f"bytes=0-{FIRST - 1}"
+    end = len(data) - spec.CHUNK_BYTES
+    wanted = [None, f"bytes=0-{FIRST - 1}", f"bytes={end}-{end + 7}", f"bytes={end + 8}-{end + 11}"]
+    assert [asked for _, asked, _ in server.asked] == wanted and server.asked[0][0] == "HEAD"
+    assert server.sent == FIRST + spec.CHUNK_BYTES
     server.asked.clear()
-    part = inr.decode(region=((14, 20), (28, 30)))
-    np.testing.assert_array_equal(part, inrcodec.open(data, backend="numpy").decode(region=((14, 20), (28, 30))))
-    assert before + server.sent < len(data)
-    assert server.sent == len(container.parts[3]) + spec.CHUNK_BYTES
+    part = inr.decode(region=((17, 20), (25, 30)))
+    np.testing.assert_array_equal(part, inrcodec.open(data, backend="numpy").decode(region=((17, 20), (25, 30))))
+    assert [n for _, _, n in server.asked] == [len(container.parts[3]) + spec.CHUNK_BYTES]
 
 
 @pytest.mark.parametrize("parts", [True, False])
@@ -198,7 +200,7 @@ def test_errors_tell_no_secrets(server: Server) -> None:
     assert str(wrong.value).startswith(f"{server.address}/b.inr: not an .inr file")
     with pytest.raises(InputError, match="expected an address that fsspec knows, got one beginning with nothing://"):
         inrcodec.open("nothing://a.inr")
-    server.files["c.inr"] = dump(tiled_file(*SASNET))
+    server.files["c.inr"] = large_tiles()[1]
     opened = inrcodec.open(f"{server.address}/c.inr?token=hidden", backend="numpy")
     del server.files["c.inr"]
     with pytest.raises(InputError, match=r"^http://[0-9.:]+/c\.inr: cannot be read: HTTP status 404$"):
