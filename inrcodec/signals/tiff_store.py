@@ -165,12 +165,14 @@ def tiff_picture(path: str, data: mmap.mmap) -> TiffPicture | None:
 
 
 def _segments(path: str, pages: list[Any], shape: tuple[int, ...], size: int) -> TiffStore | None:
-    """Pages in strips or tiles that all lie in the file and can be decoded, else None."""
+    """Pages in strips or tiles that all lie in the file and can be decoded, and are more than one, else None."""
     if any(page is None for page in pages):
         return None
     keyframe = pages[0].keyframe
     chunk = tuple(int(n) for n in keyframe.chunks)
     count = int(np.prod(keyframe.chunked))
+    if count == len(pages) == 1:  # every box would take all of it
+        return None
     planar = keyframe.planarconfig == 1 or keyframe.samplesperpixel == 1
     if keyframe.index != 0 or not planar or keyframe.imagedepth != 1 or keyframe.axes not in ("YX", "YXS"):
         return None

@@ -110,7 +110,7 @@ def zarr_store(name: str, limits: Limits) -> tuple[ZarrStore, tuple[str, ...]]:
         if len(found.shape) not in (3, 4):
             raise InputError(f"{name}: a volume: expected an array of 3 axes (z, y, x) or 4 (t, z, y, x), got shape {found.shape}")
         for codec in _codecs(found.metadata.to_dict()):
-            if codec.rpartition(".")[2] not in _CODECS:
+            if codec.removeprefix("numcodecs.") not in _CODECS:
                 raise InputError(f"{name}: Zarr: expected one of the codecs {' '.join(sorted(_CODECS))}, got {codec!r}")
         chunk = tuple(int(n) for n in found.shards or found.chunks)
         if math.prod(chunk) > limits.output_samples:
