@@ -49,6 +49,18 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Bytes that were read from a longer file of `size` bytes, from byte `start` on."""
+
+    data: bytes
+    start: int
+    size: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self.data[start - self.start : stop - self.start]
+
+
+@dataclass(frozen=True)
 class FileRanges:
     """A regular file, opened for every range: it can be pickled, and holds nothing open."""
 
@@ -137,8 +149,10 @@ class TileData(Sequence[bytes]):
             return tuple(self[k] for k in range(len(self))[index])
         number = range(len(self))[index]
         offset = self.starts[number]
-        length, kind = chunk_header(self.ranges, offset)
+        # One read: each may be a request over a network.
+        piece = Piece(self.ranges.read(offset, self.starts[number + 1]), offset, self.ranges.size)
+        length, kind = chunk_header(piece, offset)
         if kind != spec.DATA or length != self.lengths[number]:
             expected = f"the DATA of tile {number}, {self.lengths[number]} bytes"
             raise CorruptFile(f"{place(kind, offset)}: expected {expected}, got {length} bytes of {kind.decode('ascii', 'replace')}")
-        return chunk_payload(self.ranges, offset, length, kind)
+        return chunk_payload(piece, offset, length, kind)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate
-from inrcodec.chunks import file_ranges
+from inrcodec.chunks import Ranges, file_ranges
 from inrcodec.container import Container, load, load_ranges
 from inrcodec.coordinates import (
     Lattice,
@@ -35,6 +35,7 @@ from inrcodec.lazy import LazyGrid
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.places import place_of
+from inrcodec.remote import RemoteRanges, is_address
 from inrcodec.residual import Integers, Residual, residual_of, residual_samples
 from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
@@ -382,12 +383,15 @@ def open_inr(
     limits: Limits = DEFAULT_LIMITS,
     residual: bool = True,
 ) -> Inr:
-    """Open a path, bytes or a binary file; tiles of a file are read from it when they are needed.
+    """Open a path, an address ("https://...", see remote.py), bytes or a binary file; tiles are read from a file when they are needed.
 
-    Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded.
+    Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded, BackendMissing where fsspec does not know how.
     """
-    ranges = file_ranges(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
+    remote = RemoteRanges(source, limits) if isinstance(source, str) and is_address(source) else None
+    ranges: Ranges | None = remote
+    if remote is None and isinstance(source, str | os.PathLike):
+        ranges = file_ranges(os.fspath(source))
     data = read_bytes(source) if ranges is None else b""
-    with naming(source):
+    with naming(source if remote is None else remote.name):
         container, size = (load(data, limits), len(data)) if ranges is None else (load_ranges(ranges, limits), ranges.size)
         return Inr(container, size, backend=backend, device=device, limits=limits, residual=residual)

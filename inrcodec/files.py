@@ -1,5 +1,6 @@
 """Writing files so that a half-written one never exists."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +62,15 @@ def read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview |
     return data
 
 
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, hex. Raises InputError."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
+
+
 @contextmanager
 def naming(source: Any) -> Iterator[None]:
     """Errors of the package raised inside begin with the name of `source`, a path or a file, where it has one."""
@@ -68,7 +78,7 @@ def naming(source: Any) -> Iterator[None]:
         yield
     except InrError as error:
         name = _name_of(source)
-        if name is None:
+        if name is None or str(error).startswith(f"{name}: "):
             raise
         raise type(error)(f"{name}: {error}") from error
 

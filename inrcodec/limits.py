@@ -26,6 +26,7 @@ class Limits:
     coding_per_byte: int = 1 << 10  # and more for each byte of DATA
     output_samples: int = 1 << 28  # samples of one decode (a sample has all its channels)
     work: int = 200_000_000_000_000  # samples x multiply-accumulates per sample of one decode
+    remote_bytes: int = 1 << 28  # of a remote file of which the server sends no parts
     pixels: int = 178_956_970  # pixels of an image to encode (Pillow's own bound)
 
 

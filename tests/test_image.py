@@ -110,6 +110,14 @@ def test_16_bit_colour_tiff_of_another_writer(c, options):
     assert np.array_equal(codes_of(signal), picture(c, 16))
 
 
+def test_tiles_of_16_bit_colour_beyond_the_border():
+    tifffile = pytest.importorskip("tifffile")
+    out = io.BytesIO()
+    codes = np.random.default_rng(1).integers(0, 65536, (21, 37, 3)).astype(np.uint16)
+    tifffile.imwrite(out, codes, photometric="rgb", tile=(16, 16))
+    assert np.array_equal(codes_of(read_signal(out.getvalue())), codes)
+
+
 def test_16_bit_tiff_that_cannot_be_read_whole_is_refused():
     tifffile = pytest.importorskip("tifffile")
     for codes, options in [

@@ -14,7 +14,7 @@ ORDER = (
     ("errors",),
     ("spec",),
     ("limits", "memory", "progress"),
-    ("files",),
+    ("files", "remote"),
     ("coordinates",),
     ("windows", "tiling"),
     ("rans",),
@@ -59,6 +59,8 @@ HEAVY = {
     "tinycudann": ("backends/tcnn.py",),
     "PIL": ("signals/", "bench/peers.py", "pillow.py"),
     "xarray": ("xarray.py",),
+    "zarr": ("signals/",),
+    "fsspec": ("remote.py",),
     "matplotlib": ("bench/plots.py",),
     "skimage": ("edges.py",),
     "pysz": ("bench/volume_peers.py",),
@@ -67,7 +69,7 @@ HEAVY = {
     "dask": ("batch/dask_executor.py",),
     "distributed": ("batch/dask_executor.py",),
 }
-LAZY = ("PIL", "tinycudann", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
+LAZY = ("PIL", "zarr", "fsspec", "tinycudann", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here
 MAX_LINES = 400
 
@@ -143,6 +145,8 @@ def test_the_package_keeps_its_rules() -> None:
         ("bench/plots.py", "import matplotlib.figure", "at the top"),
         ("bench/run.py", "def f():\n    import zfpy", "imports zfpy"),
         ("batch/run.py", "def f():\n    import distributed", "imports distributed"),
+        ("signals/x.py", "import zarr", "at the top"),
+        ("decoder.py", "def f():\n    from fsspec.core import url_to_fs", "imports fsspec.core"),
         ("batch/ray_executor.py", "import ray", "at the top"),
         ("codec.py", "from inrcodec.bench import curves", "imports inrcodec.bench"),
         ("fit/x.py", "import onnxruntime", "imports onnxruntime"),
@@ -174,7 +178,7 @@ def test_light_entries_load_nothing_heavy(tmp_path: Path) -> None:
     path = tmp_path / "a.inr"
     path.write_bytes(file_bytes())
     heavy = {"torch", "PIL", "onnx", "onnxruntime", "scipy", "trimesh", "matplotlib", "pysz", "zfpy", "pillow_jxl"}
-    heavy |= {"ray", "distributed", "triton"}
+    heavy |= {"ray", "distributed", "triton", "zarr", "fsspec", "aiohttp"}
     for code in (
         "import inrcodec",
         CALL.format(["--help"]),

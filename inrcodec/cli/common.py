@@ -13,6 +13,7 @@ import click
 from inrcodec.errors import InputError, UsageError
 from inrcodec.files import atomic_file
 from inrcodec.progress import Progress
+from inrcodec.remote import is_address
 
 NO_OVERWRITE = click.option("--no-overwrite", is_flag=True, help="Fail if the output exists, instead of replacing it.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
@@ -36,7 +37,10 @@ def read_source(name: str) -> Any:
     return sys.stdin.buffer.read() if name == "-" else Path(name)
 
 
-def read_inr(name: str) -> bytes | Path:
+def read_inr(name: str) -> bytes | str | Path:
+    """A path, an address, or the bytes of stdin for "-"."""
+    if is_address(name):
+        return name
     source: bytes | Path = read_source(name)
     if isinstance(source, Path) and source.is_dir():
         raise InputError(f"{name}: is a folder, expected an .inr file")

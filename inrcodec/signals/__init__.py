@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import InputError, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.signals import audio, field, image, image_write, shape, shape_signal, video, volume, volume_write
+from inrcodec.signals import audio, field, image, image_write, shape, shape_signal, video, volume, volume_write, volume_zarr
 from inrcodec.signals import frames as sequence
 from inrcodec.signals.base import Modality, Samples, Signal, Slabs
 from inrcodec.signals.shape_signal import ShapeSignal
@@ -55,8 +56,8 @@ def read_signal(
 ) -> Signal | ShapeSignal:
     """The signal in a file (path, bytes or binary file object), a folder or a NumPy array, known by its content, then by its suffix.
 
-    A folder holds the slices of one DICOM series, or pictures that are the frames of a video, as the files of a pattern such as
-    frames/%04d.png are: `rate` frames a second (25 if None), the first `frames` of them.
+    A folder holds a Zarr array, as a zip file may, the slices of one DICOM series, or pictures that are the frames of a video, as the files
+    of a pattern such as frames/%04d.png are: `rate` frames a second (25 if None), the first `frames` of them.
     An array (h, w) or (h, w, 1..4) is an image, any other of three or four axes a volume.
     `kind` says which kind of signal it is to be, where the content leaves a choice. `strip` leaves out EXIF and XMP, and keeps the ICC
     profile, which is part of what colours mean. `start` and `stop` are seconds of sound or video. `protocol` and `sign` are for shapes:
@@ -71,6 +72,12 @@ def read_signal(
     if isinstance(source, np.ndarray):
         _only_of_shapes(protocol, sign, "an array")
         return _from_array(source, kind, limits)
+    if isinstance(source, str | os.PathLike) and kind in (None, "volume") and volume_zarr.is_zarr(os.fspath(source)):
+        for option, value in (("frames", frames), ("rate", rate), ("start", start), ("stop", stop)):
+            if value is not None:
+                raise UsageError(f"{option}: expected sound or video, got a Zarr array")
+        _only_of_shapes(protocol, sign, "a Zarr array")
+        return volume.read_zarr_volume(os.fspath(source), limits=limits)
     if isinstance(source, str | os.PathLike) and kind in (None, "video") and _is_sequence(os.fspath(source), kind):
         return sequence.read_sequence(os.fspath(source), rate=rate, frames=frames, limits=limits, strip=strip)
     if rate is not None:
@@ -85,7 +92,7 @@ def read_signal(
         raise InputError(f"{name}: expected {_EXPECTED}, got an empty file")
     if data.startswith(SIGNATURE):
         raise InputError(f"{name}: this .inr is already encoded; expected {_EXPECTED}")
-    modality = _modality_of(data, name) if kind is None else next(m for m in MODALITIES if m.kind == kind)
+    modality = modality_of(data, name) if kind is None else next(m for m in MODALITIES if m.kind == kind)
     if modality is None:
         raise InputError(f"{name}: expected {_EXPECTED}, got a file beginning with {data[:8]!r}")
     if modality.kind == "shape":
@@ -107,7 +114,7 @@ def read_signal(
 
 def is_known(head: bytes, name: str) -> bool:
     """Whether some reader takes a file with these first bytes (132 are enough) and this name; an .inr is none that is read here."""
-    return bool(head) and not head.startswith(SIGNATURE) and _modality_of(head, name) is not None
+    return bool(head) and not head.startswith(SIGNATURE) and modality_of(head, name) is not None
 
 
 def _only_of_shapes(protocol: str | None, sign: str | None, what: str) -> None:
@@ -121,7 +128,8 @@ def _is_sequence(name: str, kind: str | None) -> bool:
     return (kind == "video" or bool(sequence.sequence_paths(name))) if os.path.isdir(name) else sequence.is_pattern(name)
 
 
-def _modality_of(data: bytes, name: str) -> Modality | None:
+def modality_of(data: bytes | mmap, name: str) -> Modality | None:
+    """The kind of signal that a file of these bytes and this name is, where the user says none."""
     # Raw samples may begin as anything; a stack and DICOM are not told by their first bytes.
     stacked = Path(name).suffix.lower() in (".raw", ".json") or volume.is_dicom(data[:132]) or volume.is_stack(data)
     for suffix in ("", Path(name).suffix.lower()):

@@ -23,6 +23,13 @@ def rescale_codes(codes: NDArray[Any], bits: int, bits_out: int) -> NDArray[Any]
     return scale_codes(codes, (1 << bits) - 1, (1 << bits_out) - 1)
 
 
+def values_of_codes(codes: NDArray[Any], bits: int) -> NDArray[np.float32]:
+    """code / (2^bits - 1), a new array."""
+    values = np.empty(codes.shape, np.float32)
+    np.divide(codes, (1 << bits) - 1, out=values, dtype=np.float32)
+    return values
+
+
 def codes_of(values: NDArray[Any], bits: int) -> NDArray[Any]:
     """floor(clip(v, 0, 1) * (2^bits - 1) + 0.5) for 1..16 bits; uint8 up to 8 bits, else uint16."""
     if not 1 <= bits <= 16:

@@ -11,7 +11,7 @@ import sys
 import warnings
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from inrcodec.errors import BackendMissing, InputError, InrError, LimitExceeded
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.signals.base import Axis, Channel, Metadata, Signal
-from inrcodec.signals.codes import rescale_codes
+from inrcodec.signals.codes import rescale_codes, values_of_codes
 from inrcodec.signals.orientation import turn_upright, upright_exif, upright_xmp
 from inrcodec.signals.pnm import read_header, read_pnm
+from inrcodec.signals.transparency import hide, mean_color, visible_counts
 from inrcodec.signals.volume_tiff import numbers_of
 
 if TYPE_CHECKING:
@@ -131,13 +132,13 @@ def image_from_array(array: NDArray[Any], name: str = "array", *, limits: Limits
 
 def _signal(pixels: _Pixels, metadata: Metadata, name: str, digest: str) -> Signal:
     h, w, c = pixels.codes.shape
-    values = np.empty((h, w, c), np.float32)
-    np.divide(pixels.codes, (1 << pixels.bits) - 1, out=values, dtype=np.float32)
+    values = values_of_codes(pixels.codes, pixels.bits)
+    hidden = c in (2, 4) and not pixels.codes[:, :, -1].all()
     return Signal(
         kind="image",
         axes=(Axis("y", h), Axis("x", w)),
         channels=CHANNELS[c],
-        weights=_hide_transparent(values) if c in (2, 4) else None,
+        weights=hide(values, mean_color(visible_counts(pixels.codes, pixels.bits))) if hidden else None,
         values=values,
         samples=pixels.codes,
         bits=pixels.bits,
@@ -146,18 +147,6 @@ def _signal(pixels: _Pixels, metadata: Metadata, name: str, digest: str) -> Sign
         metadata=metadata,
         notes=pixels.notes,
     )
-
-
-def _hide_transparent(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Fill the colours under alpha 0 with the mean of the others, in place; the weights, None where nothing is hidden."""
-    hidden = values[:, :, -1] == 0
-    if not hidden.any():
-        return None
-    weights = np.ones_like(values)
-    weights[hidden, :-1] = 0
-    visible = values[~hidden, :-1]  # (n, c - 1)
-    values[hidden, :-1] = visible.mean(axis=0, dtype=np.float64) if visible.size else 0
-    return weights
 
 
 def _float_codes(values: NDArray[Any], name: str, hint: str = "") -> tuple[NDArray[Any], int]:
@@ -177,37 +166,45 @@ def _decode(data: bytes, form: str, name: str, limits: Limits) -> tuple[_Pixels,
         _, width, height, _, _ = read_header(data, name)
         _check_size(width, height, name, limits)
         return _Pixels(*read_pnm(data, name)), Metadata()
-    image = _open(data, form)
+    image = open_header(io.BytesIO(data), form)
     _check_size(*image.size, name, limits)
     if form == "PNG":
         _check_png(data, name)
     if form == "TIFF":
         _check_tiff(image, name)
-    frames = getattr(image, "n_frames", 1)
+    first = first_of(getattr(image, "n_frames", 1))
     image.load()
-    metadata, orientation = _metadata(image)
+    metadata, orientation = metadata_of(image)
     pixels = _pixels(image, data, name, metadata.icc)
-    notes = pixels.notes
-    if frames > 1:
-        notes += (f"the first of {frames} pictures; the others are left out",)
+    notes = pixels.notes + first
     if form == "AVIF" and _avif_depth(data) > 8:
         notes += (f"{_avif_depth(data)}-bit AVIF read as 8 bits",)
     codes = turn_upright(pixels.codes, orientation)
+    metadata, told = with_fitting_icc(metadata, codes.shape[2])
+    return _Pixels(codes, pixels.bits, notes + (told if image.mode != "CMYK" else ())), metadata
+
+
+def first_of(pictures: int) -> tuple[str, ...]:
+    """The note that of a file with so many pictures one is read."""
+    return (f"the first of {pictures} pictures; the others are left out",) if pictures > 1 else ()
+
+
+def with_fitting_icc(metadata: Metadata, channels: int) -> tuple[Metadata, tuple[str, ...]]:
+    """The metadata without an ICC profile that is not for so many channels, and a note on it."""
     space = (metadata.icc or b"")[16:20]
-    if metadata.icc is not None and space != (b"GRAY" if codes.shape[2] < 3 else b"RGB "):
-        if image.mode != "CMYK":
-            notes += (f"ICC profile of another colour space left out: {space.decode('latin-1').strip()!r}",)
-        metadata = Metadata(exif=metadata.exif, xmp=metadata.xmp)
-    return _Pixels(codes, pixels.bits, notes), metadata
+    if metadata.icc is None or space == (b"GRAY" if channels < 3 else b"RGB "):
+        return metadata, ()
+    left = f"ICC profile of another colour space left out: {space.decode('latin-1').strip()!r}"
+    return Metadata(exif=metadata.exif, xmp=metadata.xmp), (left,)
 
 
-def _open(data: bytes, form: str) -> "ImageFile":
+def open_header(file: IO[bytes], form: str) -> "ImageFile":
     """Read the header. The plugin is called directly: Image.open compares the size with a global of Pillow instead of `limits`."""
     need_pillow()
     from PIL import Image
 
     Image.init()
-    return Image.OPEN[form][0](io.BytesIO(data), "")
+    return Image.OPEN[form][0](file, "")
 
 
 def _check_size(width: int, height: int, name: str, limits: Limits) -> None:
@@ -318,7 +315,7 @@ def _cmyk(image: "ImageFile", icc: bytes | None, *, deep: bool) -> _Pixels:
 def _grey_alpha_16(data: bytes) -> NDArray[Any]:
     """16-bit grey and alpha are four bytes a pixel, filtered like 8-bit RGBA: read the file as that and join the bytes."""
     header = b"IHDR" + data[16:24] + b"\x08\x06" + data[26:29]
-    image = _open(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:], "PNG")
+    image = open_header(io.BytesIO(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]), "PNG")
     return np.asarray(image).view(">u2").astype(np.uint16)
 
 
@@ -327,7 +324,7 @@ def _both_bytes(image: "ImageFile", data: bytes, name: str) -> NDArray[Any]:
     form = str(image.format)
     if form == "TIFF" and image.tag_v2.get(_TIFF_PLANAR, 1) != 1:  # type: ignore[attr-defined]
         raise InputError(f"{name}: 16-bit TIFF in separate colour planes is not supported; expected interleaved samples")
-    low = _open(data, form)
+    low = open_header(io.BytesIO(data), form)
     args = low.tile[0].args
     rawmode = args[0] if isinstance(args, tuple) else args
     if rawmode is None or rawmode[:-1] not in ("RGB;16", "RGBA;16", "RGBX;16"):
@@ -335,7 +332,7 @@ def _both_bytes(image: "ImageFile", data: bytes, name: str) -> NDArray[Any]:
             f"{name}: 16-bit {form} samples stored as {rawmode} are not supported; expected RGB with or without straight alpha"
         )
     swapped = rawmode[:-1] + _HIGH_TO_LOW[rawmode[-1]]
-    low.tile = [tile._replace(args=(swapped, *args[1:]) if isinstance(args, tuple) else swapped) for tile in low.tile]
+    low.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped) for tile in low.tile]
     codes = np.asarray(image).astype(np.uint16)
     codes <<= 8
     codes |= np.asarray(low)
@@ -359,7 +356,7 @@ def _avif_depth(data: bytes) -> int:
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
-def _metadata(image: "ImageFile") -> tuple[Metadata, int]:
+def metadata_of(image: "ImageFile") -> tuple[Metadata, int]:
     """Metadata that say orientation 1, and the orientation the samples still have."""
     info = image.info
     exif = info.get("exif")

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,16 @@ def turn_upright(codes: NDArray[Any], orientation: int) -> NDArray[Any]:
             return np.rot90(codes)
         case _:
             return codes
+
+
+def stored_box(box: Sequence[tuple[int, int]], shape: Sequence[int], orientation: int) -> list[tuple[int, int]]:
+    """Where in samples of `shape` (h, w, ...), stored with an EXIF orientation 1..8, a box of the upright picture lies."""
+    stored = list(box[::-1] if orientation >= 5 else box)
+    for axis, turned in enumerate(((3, 4, 6, 7), (2, 3, 7, 8))):
+        if orientation in turned:
+            start, stop = stored[axis]
+            stored[axis] = (shape[axis] - stop, shape[axis] - start)
+    return stored
 
 
 def upright_exif(exif: bytes) -> tuple[int | None, bytes]:

@@ -32,11 +32,12 @@ from inrcodec.signals.volume_formats import (
 from inrcodec.signals.volume_nifti import nifti_size, read_nifti
 from inrcodec.signals.volume_nrrd import read_nrrd
 from inrcodec.signals.volume_tiff import TIFF, is_stack, read_tiff
+from inrcodec.signals.volume_zarr import read_zarr
 from inrcodec.spec import DTYPES, INRIMAGE_SIGNATURE
 
 __all__ = ["FORMATS", "accepts", "dicom_paths", "is_dicom", "is_stack", "read_dicom_series", "read_volume", "volume_from_array"]
 
-FORMATS = "NIfTI, NRRD, DICOM, TIFF stack, .npy, .npz, .raw with .json, Inrimage"
+FORMATS = "NIfTI, NRRD, DICOM, TIFF stack, .npy, .npz, .raw with .json, Inrimage, Zarr"
 _Reader = Callable[[bytes, str, Limits], Volume]
 
 
@@ -102,7 +103,7 @@ def read_volume(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS, stri
         reader = _reader_of(data[:64]) or _READERS.get(suffix)
     if reader is None:
         raise InputError(f"{name}: expected a volume ({FORMATS}), got a file beginning with {data[:8]!r}")
-    with _guarded(name):
+    with guarded(name):
         return _signal(reader(data, name, limits), name, limits, lambda: hashlib.sha256(data).hexdigest())
 
 
@@ -120,8 +121,14 @@ def read_dicom_series(paths: Sequence[str], *, limits: Limits = DEFAULT_LIMITS, 
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     name = paths[0] if len(paths) == 1 else os.path.dirname(paths[0]) or "."
-    with _guarded(name):
+    with guarded(name):
         return _signal(read_dicom(files, limits), name, limits, lambda: hashlib.sha256(files[0][1]).hexdigest())
+
+
+def read_zarr_volume(path: str, *, limits: Limits = DEFAULT_LIMITS) -> Signal:
+    """A Zarr array, a folder or a zip file, as a volume. Raises InputError, LimitExceeded, BackendMissing."""
+    with guarded(path):
+        return _signal(read_zarr(path, limits), path, limits, str)
 
 
 def volume_from_array(
@@ -155,21 +162,19 @@ def volume_from_array(
         missing = None if array.dtype.kind in "iu" else ~np.isfinite(samples).all(axis=-1)
     missing = missing if missing is not None and missing.any() else None
     ranges = _ranges(samples, missing, source)
-    space, dropped = _usable(space, len(axes))
+    space, dropped = usable_space(space, len(axes))
     lost = 0 if missing is None else int(np.count_nonzero(missing))
     told = (f"{lost} of {missing.size} samples are NaN or infinite and read as missing",) if missing is not None else ()
-    values, weights = _values(samples, ranges, missing)
-    names = ["value"] if len(ranges) == 1 else [f"value{k}" for k in range(len(ranges))]
-    channels = [Channel(title, "value", low, high) for title, (low, high) in zip(names, ranges, strict=True)]
+    values, weights = values_of(samples, ranges, missing)
     return Signal(
         kind="volume",
-        axes=_axes(axes),
-        channels=tuple(channels),
+        axes=volume_axes(axes),
+        channels=volume_channels(ranges),
         values=values,
         samples=samples,
         weights=weights,
         missing=missing,
-        bits=_bits(ranges, array.dtype),
+        bits=bits_of(ranges, array.dtype),
         dtype=array.dtype.name,
         space=space,
         source=source,
@@ -191,7 +196,7 @@ def _signal(volume: Volume, name: str, limits: Limits, digest: Callable[[], str]
 
 
 @contextmanager
-def _guarded(name: str) -> Iterator[None]:
+def guarded(name: str) -> Iterator[None]:
     """Readers warn, log and raise nearly anything on damaged files: nothing but one InputError leaves."""
     loggers = [logging.getLogger(logger) for logger in _LOGGERS]
     before = [logger.disabled for logger in loggers]
@@ -212,7 +217,12 @@ def _guarded(name: str) -> Iterator[None]:
             logger.disabled = disabled
 
 
-def _axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+def volume_channels(ranges: Sequence[tuple[float, float]]) -> tuple[Channel, ...]:
+    names = ["value"] if len(ranges) == 1 else [f"value{k}" for k in range(len(ranges))]
+    return tuple(Channel(title, "value", low, high) for title, (low, high) in zip(names, ranges, strict=True))
+
+
+def volume_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     """The longest axis spans [-1, 1], the others as much as they have samples of it."""
     longest = max(shape)
     names = ("t", "z", "y", "x")[-len(shape) :]
@@ -226,18 +236,21 @@ def _plain(array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...
         return array.view(np.uint8), ()
     if dtype.name in DTYPES:
         return array.astype(dtype, copy=False), ()
-    candidates: tuple[Any, ...] = (np.float64,)
-    if dtype.kind in "iu":
-        low, high = int(array.min()), int(array.max())
-        candidates = tuple(t for t in (np.int32, np.uint32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max) or candidates
+    narrow = narrow_integers(int(array.min()), int(array.max())) if dtype.kind in "iu" else None
     with np.errstate(all="ignore"):
-        converted = array.astype(candidates[0])
+        converted = array.astype(narrow or np.float64)
         back = converted.astype(dtype)
     if not np.array_equal(back, array, equal_nan=dtype.kind == "f"):
         raise InputError(
             f"{name}: samples: expected a type of {' '.join(DTYPES)}, got {dtype.name} samples that none of them holds exactly"
         )
     return converted, (f"{dtype.name} samples read as {converted.dtype.name}",)
+
+
+def narrow_integers(low: int, high: int) -> np.dtype[Any] | None:
+    """int32 or uint32, which holds all from `low` to `high`, or None."""
+    types = (np.dtype(np.int32), np.dtype(np.uint32))
+    return next((dtype for dtype in types if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max), None)
 
 
 def _ranges(samples: NDArray[Any], missing: NDArray[np.bool_] | None, name: str) -> list[tuple[float, float]]:
@@ -247,18 +260,22 @@ def _ranges(samples: NDArray[Any], missing: NDArray[np.bool_] | None, name: str)
         plane = samples[..., k] if missing is None else samples[..., k][~missing]
         if plane.size == 0:
             raise InputError(f"{name}: samples: expected finite numbers, got NaN or infinity alone")
-        low, high = float(plane.min()), float(plane.max())
-        if high == low and samples.dtype.kind in "iu" and low == np.iinfo(samples.dtype).max:
-            low -= 1  # decoded samples stay within their type
-        elif high == low:
-            high = low + max(1.0, float(np.spacing(abs(low))))
-        if not np.isfinite(high - low):
-            raise InputError(f"{name}: samples: expected a range that float64 holds, got {low:g} to {high:g}")
-        ranges.append((low, high))
+        ranges.append(usable_range(float(plane.min()), float(plane.max()), samples.dtype, name))
     return ranges
 
 
-def _values(
+def usable_range(low: float, high: float, dtype: np.dtype[Any], name: str) -> tuple[float, float]:
+    """The numbers that 0 and 1 stand for, of the lowest and highest sample; raises InputError for a range beyond float64."""
+    if high == low and dtype.kind in "iu" and low == np.iinfo(dtype).max:
+        low -= 1  # decoded samples stay within their type
+    elif high == low:
+        high = low + max(1.0, float(np.spacing(abs(low))))
+    if not np.isfinite(high - low):
+        raise InputError(f"{name}: samples: expected a range that float64 holds, got {low:g} to {high:g}")
+    return low, high
+
+
+def values_of(
     samples: NDArray[Any], ranges: list[tuple[float, float]], missing: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Values and weights (*axes, channels), weights where something is missing."""
@@ -277,13 +294,13 @@ def _values(
     return values, weights
 
 
-def _bits(ranges: list[tuple[float, float]], dtype: np.dtype[Any]) -> int:
+def bits_of(ranges: list[tuple[float, float]], dtype: np.dtype[Any]) -> int:
     if dtype.kind not in "iu":
         return 16
     return min(16, max(int(high - low).bit_length() for low, high in ranges))
 
 
-def _usable(space: Space | None, axes: int) -> tuple[Space | None, tuple[str, ...]]:
+def usable_space(space: Space | None, axes: int) -> tuple[Space | None, tuple[str, ...]]:
     """The space without numbers that mean nothing, and notes on what was left out."""
     if space is None:
         return None, ()

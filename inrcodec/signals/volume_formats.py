@@ -124,7 +124,7 @@ def beside(name: str, file: str) -> tuple[bytes, str]:
 
 def read_npy(data: bytes, name: str, limits: Limits) -> Volume:
     """A .npy file of three axes (z, y, x) or four (t, z, y, x)."""
-    shape, fortran, dtype, at = _npy_header(data, name)
+    shape, fortran, dtype, at = npy_header(data, name)
     check_shape(shape, name, limits)
     return Volume(array=samples_of(memoryview(data)[at:], dtype, shape, name, order="F" if fortran else "C"))
 
@@ -139,7 +139,7 @@ def read_npz(data: bytes, name: str, limits: Limits) -> Volume:
         notes = (f"the array {chosen[0]!r}; left out: {', '.join(n for n in names if n != chosen[0])}",) if len(names) > 1 else ()
         with archive.open(chosen[0] + ".npy") as member:
             head = member.read(1 << 16)
-            shape, fortran, dtype, at = _npy_header(head, name)
+            shape, fortran, dtype, at = npy_header(head, name)
             check_shape(shape, name, limits)
             size = math.prod(shape) * dtype.itemsize
             body = head[at:] + member.read(max(0, size - len(head) + at))
@@ -148,7 +148,7 @@ def read_npz(data: bytes, name: str, limits: Limits) -> Volume:
     return Volume(array=array, notes=notes)
 
 
-def _npy_header(data: bytes, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def npy_header(data: bytes, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether in Fortran order, dtype, and the offset of the samples."""
     file = io.BytesIO(data[: 1 << 16])
     try:

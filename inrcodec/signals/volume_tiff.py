@@ -2,8 +2,10 @@
 
 import io
 import math
+import mmap
 import re
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,17 @@ _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 254
 _SAMPLES, _FORMAT = 277, 339
 _WANTED = (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES, _FORMAT)
 _PAGES = 1 << 16
+Readable = bytes | mmap.mmap
 _KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floating-point numbers", 5: "complex integers", 6: "complex numbers"}
 
 
-def is_stack(data: bytes) -> bool:
+def is_stack(data: Readable) -> bool:
     """Whether a TIFF is a volume: more than one page, all of the same shape and type, of one grey sample per pixel.
 
     Reads the directories alone, no samples. False for what is not a TIFF, is damaged, or has one page, colour or a preview.
     """
     try:
-        pages = _pages(data)
+        pages = directories(data)
     except (struct.error, ValueError):
         return False
     if not pages:
@@ -41,11 +44,11 @@ def is_stack(data: bytes) -> bool:
     return len(pages) > 1 or _imagej_images(data, first) > 1
 
 
-def numbers_of(data: bytes) -> str | None:
+def numbers_of(data: Readable) -> str | None:
     """What the samples of a TIFF's first page are where they are no colours of a picture, or None: unsigned integers of at most 16 bits
     and floating-point ones of 32 are."""
     try:
-        page = _pages(data)[0]
+        page = directories(data)[0]
     except (struct.error, ValueError, IndexError):
         return None
     kind, bits = page.get(_FORMAT, 1), page.get(_BITS, 1)
@@ -54,7 +57,7 @@ def numbers_of(data: bytes) -> str | None:
     return f"{_KINDS[kind]} of {bits} bits"
 
 
-def _pages(data: bytes) -> list[dict[int, int]]:
+def directories(data: Readable) -> list[dict[int, int]]:
     """Per directory its numbers (of several the first; of the description where it starts); raises struct.error, ValueError."""
     if data[:4] not in TIFF:
         return []
@@ -83,14 +86,14 @@ def _pages(data: bytes) -> list[dict[int, int]]:
     return pages
 
 
-def _entry(data: bytes, order: str, kind: int, n: int, place: int, pointer: str, tag: int) -> int:
+def _entry(data: Readable, order: str, kind: int, n: int, place: int, pointer: str, tag: int) -> int:
     code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}.get(kind, ("B", 1))
     if n * size > struct.calcsize(pointer):
         (place,) = struct.unpack_from(order + pointer, data, place)
     return place if tag == _DESCRIPTION else int(struct.unpack_from(order + code, data, place)[0])
 
 
-def _imagej_images(data: bytes, page: dict[int, int]) -> int:
+def _imagej_images(data: Readable, page: dict[int, int]) -> int:
     """How many pictures ImageJ says lie one after the other behind a single directory."""
     text = data[page[_DESCRIPTION] : page[_DESCRIPTION] + 4096].split(b"\0")[0] if _DESCRIPTION in page else b""
     found = re.search(rb"^images=(\d{1,9})\s*$", text, re.MULTILINE) if text.startswith(b"ImageJ=") else None
@@ -101,31 +104,13 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> Volume:
     """The pages of a TIFF as z, or as t and z where the file says so; raises InputError for pages of different shapes."""
     tifffile = need("tifffile")
     try:
-        pages = _pages(data)
+        pages = directories(data)
     except (struct.error, ValueError) as error:
         raise InputError(f"{name}: damaged TIFF directory: {error}") from error
     with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as tiff:
-        if len(tiff.series) != 1 or (len(pages) > 1 and len(tiff.series[0].pages) != len(pages)):
-            shapes = " ".join(sorted({f"{page.get(_HEIGHT)}x{page.get(_WIDTH)}" for page in pages})[:4])
-            raise InputError(f"{name}: TIFF: expected pages of one shape and type, got {len(pages)} pages of {shapes}")
+        stack = stack_of(tiff, len(pages), name, " ".join(sorted({f"{page.get(_HEIGHT)}x{page.get(_WIDTH)}" for page in pages})[:4]))
         series = tiff.series[0]
-        shape, axes = [int(n) for n in series.shape], str(series.axes)
-        if len(shape) == 2:
-            shape, axes = [1, *shape], "Z" + axes
-        planes = [k for k, letter in enumerate(axes) if letter not in "YXSC"]
-        channel = next((k for k, letter in enumerate(axes) if letter in "SC"), None)
-        if channel is not None and not planes and axes[channel] == "C":
-            planes, channel = [channel], None
-        if (
-            axes.count("Y") != 1
-            or axes.count("X") != 1
-            or len(shape) != 2 + len(planes) + (channel is not None)
-            or len(planes) not in (1, 2)
-        ):
-            raise InputError(f"{name}: TIFF: expected pages along z, or along t and z, got axes {axes} of {shape}")
-        planes.sort(key=lambda k: axes[k] == "Z" or (axes[k] != "T" and "Z" not in axes))
-        order = [*planes, axes.index("Y"), axes.index("X")]
-        check_shape([shape[k] for k in order], name, limits, 1 if channel is None else shape[channel])
+        check_shape([stack.shape[k] for k in stack.order], name, limits, stack.channels)
         if series.dtype is None:
             raise InputError(f"{name}: TIFF: expected samples of a known type, got none")
         _check_offsets(series, len(data), name)
@@ -137,8 +122,41 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> Volume:
                     f"{name}: a TIFF compressed with {series[0].compression.name} needs: pip install imagecodecs"
                 ) from error
             raise
-        array = np.asarray(array).reshape(shape).transpose([*order, *([] if channel is None else [channel])])
-        return Volume(array=array, channels_last=channel is not None, space=_space(tiff, len(order)))
+        array = np.asarray(array).reshape(stack.shape).transpose([*stack.order, *stack.last])
+        return Volume(array=array, channels_last=bool(stack.last), space=stack.space)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What the axes of a TIFF's samples are: `shape` as stored, `order` of these the axes of the volume, `last` that of its channels."""
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    last: tuple[int, ...]
+    space: Space | None
+
+    @property
+    def channels(self) -> int:
+        return math.prod(self.shape[k] for k in self.last)
+
+
+def stack_of(tiff: Any, pages: int, name: str, shapes: str = "several shapes") -> Stack:
+    """Of an opened TIFF of so many pages; raises InputError for pages of different shapes."""
+    if len(tiff.series) != 1 or (pages > 1 and len(tiff.series[0].pages) != pages):
+        raise InputError(f"{name}: TIFF: expected pages of one shape and type, got {pages} pages of {shapes}")
+    series = tiff.series[0]
+    shape, axes = [int(n) for n in series.shape], str(series.axes)
+    if len(shape) == 2:
+        shape, axes = [1, *shape], "Z" + axes
+    planes = [k for k, letter in enumerate(axes) if letter not in "YXSC"]
+    channel = next((k for k, letter in enumerate(axes) if letter in "SC"), None)
+    if channel is not None and not planes and axes[channel] == "C":
+        planes, channel = [channel], None
+    if axes.count("Y") != 1 or axes.count("X") != 1 or len(shape) != 2 + len(planes) + (channel is not None) or len(planes) not in (1, 2):
+        raise InputError(f"{name}: TIFF: expected pages along z, or along t and z, got axes {axes} of {shape}")
+    planes.sort(key=lambda k: axes[k] == "Z" or (axes[k] != "T" and "Z" not in axes))
+    order = (*planes, axes.index("Y"), axes.index("X"))
+    return Stack(tuple(shape), order, () if channel is None else (channel,), _space(tiff, len(order)))
 
 
 def _check_offsets(series: Any, size: int, name: str) -> None:
