@@ -1,5 +1,6 @@
 """Real clusters of this machine's processes: the files of the local executor, also where a worker is killed."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from inrcodec.batch.options import EncodeOptions
 from inrcodec.batch.pool import Outcome, Pool, Work, outcomes
 from inrcodec.batch.run import make_pool
 from inrcodec.batch.tasks import Task, find_sources, plan
+from inrcodec.batch.tiles import do_tile, encode_tiles
 from inrcodec.errors import BackendMissing, UsageError
 from tests import batch_work
 from tests.nets import smooth_picture
@@ -98,3 +100,14 @@ def test_a_cluster_that_is_not_there(executor: str, address: str) -> None:
     patience = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
     with patience, pytest.raises(BackendMissing, match=f"{executor}: no .* at {address}"):
         pool_of(executor, batch_work.quick, address=address)
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_tiles_of_one_picture(executor: str, tmp_path: Path) -> None:
+    codes = np.floor(smooth_picture(40, 70) * 255 + 0.5).astype(np.uint8)
+    Image.fromarray(codes).save(tmp_path / "large.png")
+    options = EncodeOptions(settings={"steps": "8"}, threads=1, device="cpu")
+    for name in (executor, "local"):
+        report = encode_tiles(str(tmp_path / "large.png"), tmp_path / f"{name}.inr", options, side=32, pool=partial(pool_of, name, do_tile))
+        assert report.tiles > 1
+    assert (tmp_path / f"{executor}.inr").read_bytes() == (tmp_path / "local.inr").read_bytes()
