@@ -6,7 +6,7 @@ python -m conformance.adapter [--backend mini|numpy|torch|onnx] FILE -o OUT
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from conformance import minidecoder
 
+Opened = Callable[[bytes, type], minidecoder.File]
 
-def main(arguments: list[str] | None = None) -> int:
+
+def main(arguments: list[str] | None = None, opened: Opened = minidecoder.File) -> int:
+    """`opened`: the decoder behind the backend `mini`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--backend", "--engine", dest="backend", choices=("mini", "numpy", "torch", "onnx"), default="mini")
     parser.add_argument("file", type=Path)
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=lambda text: [int(m) for m in text.split(",")])
     parser.add_argument("--region", type=lambda text: [tuple(float(v) for v in part.split(":")) for part in text.split(",")])
     options = parser.parse_args(arguments)
-    code, found = (of_minidecoder if options.backend == "mini" else of_package)(options)
+    code, found = of_minidecoder(options, opened) if options.backend == "mini" else of_package(options)
     if code:
         print(f"error: {found.decode()}", file=sys.stderr)
     else:
@@ -35,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def of_minidecoder(options: argparse.Namespace) -> tuple[int, bytes]:
+def of_minidecoder(options: argparse.Namespace, opened: Opened) -> tuple[int, bytes]:
     """0 and what is asked for, or the code and message of an error."""
     try:
-        file = minidecoder.open(options.file.read_bytes(), np.float64 if options.float64 else np.float32)
+        file = opened(options.file.read_bytes(), np.float64 if options.float64 else np.float32)
         if options.parameters:
             return 0, parameters(file.params)
         if options.points:

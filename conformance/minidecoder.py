@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 # What this reader takes; elements and numbers cost about 50 bytes each. Coding work: so much, and more for each byte of DATA.
 MAX_CHUNKS, MAX_ANCILLARY, MAX_ELEMENTS, MAX_NUMBERS, CODING, CODING_PER_BYTE = 1024, 2**24, 2**25, 2**26, 2**20, 2**10
+ORDER = "HEAD([a-z]...)*(DATA)+([a-z]...)*DONE"
 BAND = 2**22  # section 11
 MANTISSAS = np.array([8388608, 9147842, 9975792, 10878679, 11863283, 12937002, 14107901, 15384775], np.float32)  # section 4
 USAGE, CORRUPT, UNSUPPORTED, LIMIT, MISSING = 2, 4, 5, 6, 9
@@ -44,8 +45,8 @@ def need(condition: object, message: str, code: int = CORRUPT) -> None:
         raise InrError(message, code)
 
 
-def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Section 1: letters and payload of every chunk."""
+def read_chunks(data: bytes, critical: str = "HEAD DATA DONE", order: str = ORDER, most: int = MAX_CHUNKS) -> list[tuple[bytes, bytes]]:
+    """Section 1: letters and payload of every chunk. `critical`, `order` and `most` are those of files of level 1."""
     need(data[:8] == b"\x89INR\r\n\x1a\n", "an Inrimage volume" if data[:9] == b"#INRIMAGE" else "not an .inr file")
     chunks, at = list[tuple[bytes, bytes]](), 8
     while at < len(data):
@@ -53,12 +54,12 @@ def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         need(end + 4 <= len(data), "the file ends within a chunk")
         need(name.isalpha() and name[2:3].isupper(), f"{name!r} is not the name of a chunk")
         need(zlib.crc32(data[at + 4 : end]) == int.from_bytes(data[end : end + 4], "little"), f"wrong CRC of {name!r}")
-        need(name[:1].islower() or name in (b"HEAD", b"DATA", b"DONE"), f"unknown critical chunk {name!r}", UNSUPPORTED)
-        need(len(chunks) < MAX_CHUNKS and (name[:1].isupper() or end - at - 8 <= MAX_ANCILLARY), "too many chunks, or too long ones", LIMIT)
+        need(name[:1].islower() or name.decode() in critical.split(), f"unknown critical chunk {name!r}", UNSUPPORTED)
+        need(len(chunks) < most and (name[:1].isupper() or end - at - 8 <= MAX_ANCILLARY), "too many chunks, or too long ones", LIMIT)
         chunks.append((name, data[at + 8 : end]))
         at = end + 4
-    order = rb"HEAD([a-z]...)*(DATA)+([a-z]...)*DONE"
-    need(re.fullmatch(order, b"".join(name for name, _ in chunks)) and not chunks[-1][1], "wrong order of chunks, or DONE is not empty")
+    names = b"".join(name for name, _ in chunks).decode()
+    need(re.fullmatch(order, names) and not chunks[-1][1], "wrong order of chunks, or DONE is not empty")
     return chunks
 
 
@@ -154,13 +155,18 @@ def check(rule: str, value: Any, name: str) -> Any:
     return value
 
 
-def read_head(payload: bytes, icc: bool) -> dict[str, Any]:
-    """Section 2: the map, checked."""
+def read_map(payload: bytes) -> dict[str, Any]:
+    """Section 2: the map of HEAD, of which only `req` is known to be a list of names."""
     need(len(payload) > 2, "HEAD is empty")
     need(payload[0] == 0, f"unknown major version {payload[0]}", UNSUPPORTED)
     need(len(payload) <= 2**20, "HEAD is too long", LIMIT)
     head, end = unpack(payload, 2)
     need(end == len(payload) and type(head) is dict and ascending(head.get("req")), "not one map with a sorted list req")
+    return dict(head)
+
+
+def check_head(head: dict[str, Any], icc: bool) -> dict[str, Any]:
+    """Section 2: the map, if it is that of a file of level 1."""
     need({*head["req"]} <= {"residual"}, f"unknown features {head['req']}", UNSUPPORTED)
     check("HEAD", head, "HEAD")
     need(head["kind"] in KINDS and head["level"] == 1, "unknown kind or level", UNSUPPORTED)
@@ -184,7 +190,7 @@ def read_head(payload: bytes, icc: bool) -> dict[str, Any]:
         need(d == 3 and "dtype" in out and [c["role"] for c in out["channels"]] == ["sdf"] and len(affine) == 16, "not the HEAD of a shape")
         a, b, c = np.reshape(affine, (4, 4))[:3, :3]
         need(a @ np.cross(b, c) != 0, "a shape whose affine cannot be inverted")
-    return dict(head)
+    return head
 
 
 def read_net(head: dict[str, Any]) -> dict[str, Any]:
@@ -550,7 +556,7 @@ class File:
 
     def __init__(self, data: bytes, real: type = np.float32) -> None:
         chunks = read_chunks(data)
-        self.head, self.real = read_head(chunks[0][1], b"iCCP" in dict(chunks)), real
+        self.head, self.real = check_head(read_map(chunks[0][1]), b"iCCP" in dict(chunks)), real
         self.net = read_net(self.head)
         self.params, self.valid, self.added = read_tensors(self.head, self.net, b"".join(body for name, body in chunks if name == b"DATA"))
 

@@ -26,7 +26,7 @@ from conformance import compared, minidecoder
 CORPUS = Path(__file__).resolve().parent
 EXIT_CODES = {"corrupt": 4, "unsupported": 5, "limit": 6}
 SECONDS = 300  # for one answer of a decoder
-FEATURES = ("windows", "residual", "missing", "networks", "nfc", *minidecoder.KINDS)  # what a decoder may be without
+FEATURES = ("windows", "residual", "missing", "networks", "tiles", "nfc", *minidecoder.KINDS)  # what a decoder may be without
 Decoder = Callable[[list[str]], tuple[int, str]]  # arguments -> exit code and stderr
 Query = dict[str, Any]
 
@@ -214,11 +214,12 @@ def head_of(file: Path) -> Any:
 
 
 def needs(file: Path) -> set[str]:
-    """Those of FEATURES that a file asks of a decoder, as far as its HEAD can be read."""
+    """Those of FEATURES that a file asks of a decoder, as far as its HEAD can be read; `tiles` also if it has only a part of them."""
     try:
         head = head_of(file)
         codecs = {entry[0] for entry in head["tens"]}
         found = {"windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
+        found["tiles"] = "tiles" in head or "tiles" in head["req"] or head["level"] == 2 or 11 in codecs or b"TILE" in file.read_bytes()
         found |= {"missing": "valid" in head["out"], "networks": head["net"][0] in compared.COMPARED, head["kind"]: True}
         return {name for name, there in found.items() if there}
     except minidecoder.InrError as error:

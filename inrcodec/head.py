@@ -98,6 +98,8 @@ def _check_tiles(head: dict[str, Any]) -> None:
     shared = {codec for codec, _ in head["tens"]} & {spec.CONTEXT, spec.MASK, spec.RESIDUAL}
     if shared:
         raise CorruptFile(f"HEAD.tens: expected no codec {spec.CODEC_NAMES[min(shared)]} among the tensors that tiles share")
+    if any(codec == spec.CONTEXT_NET for codec, _ in head["tens"][:-1]):
+        raise CorruptFile("HEAD.tens: expected a shared context network behind the tensors of the network")
 
 
 def _check_out(out: dict[str, Any]) -> None:

@@ -73,6 +73,8 @@ def unpack_index(payload: bytes, head: Mapping[str, Any], limits: Limits = DEFAU
             tensors.append(reader.tensor(number))
         numbers = reader.floats(2 * channels, number)
         entries.append(TileEntry(tuple(tensors), numbers[:channels], numbers[channels:]))
+    if net_is_shared and not any(codec == spec.CONTEXT for entry in entries for codec, _ in entry.tensors):
+        raise CorruptFile("HEAD.tens: a shared context network: expected a tile with a tensor of codec context")
     if reader.position != len(payload):
         raise CorruptFile(f"TILE: expected {reader.position} bytes, got {len(payload)}")
     return TileIndex(tiles, tuple(entries))

@@ -14,10 +14,10 @@ from inrcodec.cli import main
 from inrcodec.codec import verify
 from inrcodec.container import dump, load, pack_map
 from inrcodec.errors import CorruptFile, InrError, VerificationFailed
-from tools import small_files, small_residuals
+from tools import small_files, small_residuals, small_tiles
 from tools.fuzz_bytes import split
 
-FILES = small_files.files() | {name: data for name, (data, _) in small_residuals.files().items()}
+FILES = small_files.files() | {name: data for name, (data, _) in small_residuals.files().items()} | small_tiles.files()
 
 
 def check(data: bytes) -> dict:
@@ -53,12 +53,12 @@ def test_nothing_is_evaluated_unless_asked_for(monkeypatch: pytest.MonkeyPatch) 
         verify(inrcodec.open(FILES["siren"]))
 
 
-@pytest.mark.parametrize("name", ["siren", "contexts", "residual-missing"])
+@pytest.mark.parametrize("name", ["siren", "contexts", "residual-missing", "tiles-volume"])
 def test_no_changed_byte_escapes(name: str) -> None:
     """Every byte of a small file, with all its bits, with one, and with one more: none is taken."""
     data = FILES[name]
     assert not refused(data)
-    assert {chunk for chunk, _ in split(data)} == {b"HEAD", b"DATA", b"DONE"}
+    assert {chunk for chunk, _ in split(data)} - {b"TILE"} == {b"HEAD", b"DATA", b"DONE"}
     for at in range(len(data)):
         for value in (data[at] ^ 0xFF, data[at] ^ (1 << at % 8), (data[at] + 1) % 256, 0x20 ^ data[at]):
             assert refused(data[:at] + bytes([value]) + data[at + 1 :]), (at, value)
@@ -100,8 +100,11 @@ def test_faults_that_opening_does_not_see() -> None:
 
 def test_a_writer_that_changes_a_file_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inrcodec.structure.dump", lambda container: dump(replace(container, ancillary=(Chunk(b"xMPp", b""),))))
-    with pytest.raises(VerificationFailed, match="the same bytes"):
+    with pytest.raises(VerificationFailed, match="chunks: expected the same when they are written again"):
         check(FILES["siren"])
+    monkeypatch.setattr("inrcodec.structure.pack_index", lambda *_: b"")
+    with pytest.raises(VerificationFailed, match="TILE: expected the same bytes"):
+        check(FILES["tiles-image"])
 
 
 def test_a_decode_that_is_not_finite_is_found() -> None:

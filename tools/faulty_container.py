@@ -50,7 +50,7 @@ def container_cases() -> Iterator[Case]:
         "length-beyond", "DATA is one byte longer than the file", once(good, struct.pack("<I", len(data[1])) + b"DATA", b"\xff\0\0\0DATA")
     )
     yield corrupt("length-largest", "a length of 2^32 - 1", SIGNATURE + b"\xff\xff\xff\xff" + good[12:])
-    yield Case("container-critical", "unsupported", "an unknown critical chunk", joined([head, (b"TILE", b""), data, done]))
+    yield Case("container-critical", "unsupported", "an unknown critical chunk", joined([head, (b"PAGE", b""), data, done]))
     yield Case("container-major", "unsupported", "major version 1", joined([(b"HEAD", b"\1\0" + head[1][2:]), data, done]))
     yield Case("container-chunks", "limit", "1030 chunks", joined([head, *[(b"pROV", b"")] * 1027, data, done]))
 

@@ -38,7 +38,7 @@ def head_cases() -> Iterator[Case]:
         "req-first", "an unknown feature, and a key that it may have brought", image.with_head(req=["no such feature"], new=1)
     )
     yield unsupported("kind-unknown", "an unknown kind", image.with_head(kind="smell"))
-    yield unsupported("level-unknown", "level 2", image.with_head(level=2))
+    yield unsupported("level-unknown", "level 3", image.with_head(level=3))
     yield corrupt("axes-none", "no axes", image.with_head(axes=[]))
     yield corrupt("axes-five", "five axes", image.with_head(axes=[{"name": name, "n": 1} for name in "abcde"]))
     yield corrupt("n-zero", "an axis without samples", image.with_axis(n=0))

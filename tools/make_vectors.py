@@ -3,12 +3,14 @@
     python -m tools.make_vectors [--out FOLDER]
 
 A case is a folder with input.inr, test.json (SHA-256 of the parameters, queries, error bounds) and reference.npy and other references
-(float32 values, evaluated by the NumPy engine); of a file with a residual also source.npy, the samples that it keeps to within a bound.
-Some files are fitted, some made by hand (small_files.py, small_residuals.py). What exists is never overwritten, queries are added only:
+(float32 values, evaluated by the NumPy engine, those of level 2 by conformance/tiledecoder.py in float64); of a file with a residual also
+source.npy, the samples that it keeps to within a bound. Some files are fitted, some made by hand (small_files.py, small_residuals.py,
+small_tiles.py). What exists is never overwritten, queries are added only:
 bytes that once were valid stay so, unless the format's version changes.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import sys
@@ -20,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import inrcodec
+from conformance import adapter, tiledecoder
 from inrcodec.codec import params_digest
-from tools import small_files, small_residuals
+from tools import small_files, small_residuals, small_tiles
 
-OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
+OUT = Path(__file__).resolve().parents[1] / "conformance" / "valid"
 SCALE = 2
 SMALL_SHAPE = {"hidden_features": 32, "frequencies": 32, "band": 4, "low": 2, "bands": 2, "mask_features": 8, "levels": 2, "finest": 8}
 SMALL = {"hidden_features": 16, "hidden_layers": 2}
@@ -84,7 +87,8 @@ QUERIES: dict[str, dict[str, dict[str, Any]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=OUT)
-    out: Path = parser.parse_args().out
+    valid: Path = parser.parse_args().out
+    out = valid / "1"
     for name, source, options in cases():
         folder = out / name
         if folder.exists():
@@ -98,6 +102,9 @@ def main() -> int:
             write_case(out / f"small-{name}", data, kept)
     for name, queries in QUERIES.items():
         add_queries(out / name, queries)
+    for name, data in small_tiles.files().items():
+        if not (valid / "2" / name).exists():
+            write_tiled_case(valid / "2" / name, data, small_tiles.QUERIES[name])
     return 0
 
 
@@ -108,13 +115,30 @@ def write_case(folder: Path, data: bytes, source: NDArray[Any] | None = None) ->
     (folder / "input.inr").write_bytes(data)
     reference = inr.decode(scale=SCALE, dtype=np.float32)
     np.save(folder / "reference.npy", reference)
-    extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
-    bounds = {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
-    facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds}
+    facts = {"version": inr.info["version"], "parameters_sha256": params_digest(inr), "scale": SCALE, **bounds(reference)}
     if source is not None and inr.residual is not None:
         facts["bound"] = inr.residual.bound
         np.save(folder / "source.npy", source)
     (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def write_tiled_case(folder: Path, data: bytes, queries: dict[str, dict[str, Any]]) -> None:
+    file = tiledecoder.open(data, np.float64)
+    folder.mkdir(parents=True)
+    (folder / "input.inr").write_bytes(data)
+    whole = {"size": [axis["n"] * SCALE for axis in file.head["axes"]]}
+    for name, query in {"reference": whole, **queries}.items():
+        values = file.at(query["points"]) if "points" in query else file.decode(**query, numbers=True)
+        np.save(folder / f"{name}.npy", values.astype(np.float32))
+    digest, version = hashlib.sha256(adapter.parameters(file.params)).hexdigest(), f"{data[16]}.{data[17]}"
+    stated = bounds(np.load(folder / "reference.npy"))
+    facts = {"version": version, "parameters_sha256": digest, "scale": SCALE, **stated, "queries": queries}
+    (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def bounds(reference: NDArray[Any]) -> dict[str, float]:
+    extent = max(1.0, float(np.nanmax(reference) - np.nanmin(reference)))
+    return {name: float(f"{bound * extent:.3g}") for name, bound in BOUNDS.items()}
 
 
 def add_queries(folder: Path, queries: dict[str, dict[str, Any]]) -> None:

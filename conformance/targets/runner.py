@@ -60,7 +60,7 @@ def decoded(file: Path, engine: str, arguments: list[str]) -> bytes:
 
 def quality(file: Path, engine: str, source: Source) -> float:
     """PSNR in dB of the nominal samples, or IoU of a shape, of a file decoded by an engine. Raises ValueError."""
-    head = minidecoder.read_head(minidecoder.read_chunks(file.read_bytes())[0][1], icc=True)
+    head = minidecoder.check_head(minidecoder.read_map(minidecoder.read_chunks(file.read_bytes())[0][1]), icc=True)
     if source.samples is None:
         assert source.inside is not None
         raw = decoded(file, engine, ["--size", ",".join([str(SIDE)] * 3)])

@@ -1,0 +1,176 @@
+"""A decoder of tiled .inr files, written from the text of the format, section 13, and of those that minidecoder.py and compared.py decode.
+
+    python -m conformance.tiledecoder FILE -o OUT [as conformance.adapter]
+
+With NumPy alone, and made to be read. It keeps the parameters of all tiles, named `tiles.<number>.<name>`.
+
+    file = tiledecoder.open(data)      # as minidecoder.open
+"""
+
+import itertools
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance import (
+    adapter,
+    compared,  # noqa: F401  the networks of section 9.1
+    minidecoder,
+)
+from conformance.minidecoder import LIMIT, MAX_CHUNKS, MAX_ELEMENTS, UNSUPPORTED, Array, leb128, need
+
+CRITICAL, ORDER = "HEAD TILE DATA DONE", "HEAD([a-z]...)*(TILE([a-z]...)*)?(DATA)+([a-z]...)*DONE"
+CONTEXT, CONTEXT_NET, TILED = 8, 9, 11
+SHARED, OWN = {0, 1, 3, 4, 6, CONTEXT_NET, TILED}, {0, 1, 3, 4, 6, CONTEXT, CONTEXT_NET}
+CODECS = SHARED | OWN | {7, 10}
+MAX_TILES, MAX_SPLITS = 2**20, 64
+Map = dict[str, Any]
+Box = tuple[tuple[int, int], ...]  # per axis: first sample, sample after the last
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """What TILE and DATA say of a tile: its samples, its parameters by name, s and o (channel)."""
+
+    box: Box
+    params: dict[str, Array]
+    scale: Array
+    offset: Array
+
+
+def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Section 1, and TILE: letters and payload of every chunk. The DATA chunks of tiles do not count for the limit."""
+    chunks = minidecoder.read_chunks(data, CRITICAL, ORDER, MAX_CHUNKS + MAX_TILES)
+    names = [name for name, _ in chunks]
+    need(len(names) - (names.count(b"DATA") - 1) * (b"TILE" in names) <= MAX_CHUNKS, "too many chunks", LIMIT)
+    return chunks
+
+
+def read_head(chunks: list[tuple[bytes, bytes]]) -> tuple[Map, list[int]]:
+    """The map, checked, and the overlap V of every axis; of a file without tiles none."""
+    head, names = minidecoder.read_map(chunks[0][1]), [name for name, _ in chunks]
+    second = type(head.get("level")) is int and head["level"] == 2
+    first = {key: value for key, value in head.items() if key != "tiles"} | {"req": [name for name in head["req"] if name != "tiles"]}
+    minidecoder.check_head(first | ({"level": 1} if second else {}), b"iCCP" in names)
+    codecs, tiled = [codec for codec, _ in head["tens"]], "tiles" in head
+    marks = {second, "tiles" in head["req"], TILED in codecs, b"TILE" in names}
+    need(marks == {tiled}, "of tiles, their level, their name in req, TILE and codec 11 there are some and not all")
+    if not tiled:
+        return head, []
+    need(not {"windows", "valid", "residual"} & {*head, *head["out"]}, "windows, valid or residual beside tiles")
+    need(type(head["tiles"]) is dict and [*head["tiles"]] == ["overlap"], "tiles is not a map of overlap alone")
+    overlap: list[int] = minidecoder.check("int*", head["tiles"]["overlap"], "overlap")
+    need(len(overlap) == len(head["axes"]) and all(v >= 2 and v % 2 == 0 for v in overlap), "overlap is not an even integer per axis")
+    need({*codecs} <= CODECS, f"an unknown codec in {codecs}", UNSUPPORTED)
+    need({*codecs} <= SHARED and CONTEXT_NET not in codecs[:-1], "a codec that no shared tensor may have, or in a wrong place")
+    need(not any(length for codec, length in head["tens"] if codec == TILED), "a tensor of codec 11 that is not empty")
+    return head, overlap
+
+
+def read_tree(payload: bytes, at: int, box: Box, depth: int, found: list[Box]) -> int:
+    """A node: adds the boxes of its tiles to those that were found, and gives the place where it ends."""
+    need(at < len(payload), "TILE ends early")
+    axis, at = payload[at] - 1, at + 1
+    if axis < 0:
+        need(len(found) < MAX_TILES, "too many tiles", LIMIT)
+        found.append(box)
+        return at
+    need(axis < len(box) and depth < MAX_SPLITS, "a split of an axis that is not there, or too many one below the other")
+    (place, at), (a, b) = leb128(payload, at), box[axis]
+    need(a < place < b, "a split outside of its box")
+    for part in ((a, place), (place, b)):
+        at = read_tree(payload, at, (*box[:axis], part, *box[axis + 1 :]), depth + 1, found)
+    return at
+
+
+def cut(data: bytes, lengths: list[int]) -> list[bytes]:
+    """The payloads of tensors that are one behind the other."""
+    need(sum(lengths) == len(data), "lengths that do not sum to DATA")
+    return [data[end - length : end] for length, end in zip(lengths, itertools.accumulate(lengths), strict=True)]
+
+
+def read_tiles(payload: bytes, head: Map, net: Map, overlap: list[int], bodies: list[bytes]) -> list[Tile]:
+    """TILE and the DATA chunks."""
+    boxes, tiles, c = list[Box](), list[Tile](), len(head["out"]["channels"])
+    at = read_tree(payload, 0, tuple((0, axis["n"]) for axis in head["axes"]), 0, boxes)
+    need(all(b - a >= v for box in boxes for (a, b), v in zip(box, overlap, strict=True)), "a tile narrower than the overlap")
+    elements = len(boxes) * sum(math.prod(shape) for _, shape, _ in net["tensors"])
+    need(elements <= MAX_ELEMENTS, "too many elements", LIMIT)
+    need(len(bodies) == 1 + len(boxes), "not one DATA chunk for what is shared, and one for every tile")
+    codecs = [codec for codec, _ in head["tens"]]
+    common, contextual = CONTEXT_NET in codecs, False
+    shared = [*zip(head["tens"], cut(bodies[0], [length for _, length in head["tens"]]), strict=True)]
+    for box, body in zip(boxes, bodies[1:], strict=True):
+        entries = list[list[int]]()
+        while len(entries) < codecs.count(TILED) + (not common and CONTEXT in [codec for codec, _ in entries]):
+            need(at < len(payload), "TILE ends early")
+            codec, (length, at) = payload[at], leb128(payload, at + 1)
+            need(codec in CODECS, f"unknown codec {codec}", UNSUPPORTED)
+            need(codec in OWN, f"codec {codec} of a tile's tensor")
+            entries.append([codec, length])
+        need(at + 8 * c <= len(payload), "TILE ends early")
+        scale, offset = numbers = np.frombuffer(payload, "<f4", 2 * c, at).reshape(2, c).astype(np.float32)
+        need(np.isfinite(numbers).all(), "s or o is not finite")
+        at += 8 * c
+        uses = CONTEXT in [codec for codec, _ in entries]
+        own = iter(zip(entries, cut(body, [length for _, length in entries]), strict=True))
+        kept = [next(own) if entry[0] == TILED else (entry, part) for entry, part in shared if uses or entry[0] != CONTEXT_NET]
+        kept += own
+        tensors = {"tens": [entry for entry, _ in kept]}
+        params, _, _ = minidecoder.read_tensors(head | tensors, net, b"".join(part for _, part in kept))
+        tiles.append(Tile(box, params, scale, offset))
+        contextual |= uses
+    need(at == len(payload), "something behind the last tile in TILE")
+    need(contextual or not common, "a context network that no tile needs")
+    return tiles
+
+
+def smooth(t: Array) -> Array:
+    t = np.clip(t, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
+
+
+class File(minidecoder.File):
+    """As that of minidecoder, of tiled files too. Raises InrError."""
+
+    def __init__(self, data: bytes, real: type = np.float32) -> None:
+        chunks = read_chunks(data)
+        head, self.overlap = read_head(chunks)
+        self.tiles = list[Tile]()
+        if not self.overlap:
+            super().__init__(data, real)
+            return
+        self.head, self.real, self.net = head, real, minidecoder.read_net(head)
+        self.tiles = read_tiles(dict(chunks)[b"TILE"], head, self.net, self.overlap, [body for name, body in chunks if name == b"DATA"])
+        self.params = {f"tiles.{k}.{name}": value for k, tile in enumerate(self.tiles) for name, value in tile.params.items()}
+        self.valid = self.added = None
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def outputs(self, x: Array, real: type) -> Array:
+        """y (n, channel) at coordinates (n, d), in pieces for which a layer takes a few MiB."""
+        if not self.tiles:
+            return super().outputs(x, real)
+        piece = max(1, 2**20 // max(spec[1][-1] for spec in self.net["tensors"]))
+        return np.concatenate([self.of_tiles(x[i : i + piece], real) for i in range(0, max(1, len(x)), piece)]).astype(float)
+
+    def of_tiles(self, x: Array, real: type) -> Array:
+        """Section 13, values."""
+        (lo, hi, n), v = self.axes(), np.array(self.overlap)
+        q, y = n * ((x - lo) / (hi - lo)), np.zeros((len(x), self.net["out_features"]), real)
+        for tile in self.tiles:
+            a, b = np.array(tile.box).T
+            first, last = np.where(a == 0, 1, smooth((q - a) / v + 0.5)), np.where(b == n, 0, smooth((q - b) / v + 0.5))
+            w = (first - last).prod(axis=1)
+            at = w > 0
+            found = minidecoder.network(self.net, tile.params, (q[at] - (a + b) / 2) * (2 / (b - a + v)), real)
+            y[at] += w[at, None].astype(np.float32) * (tile.scale * found + tile.offset)
+        return y
+
+
+open = File
+
+if __name__ == "__main__":
+    sys.exit(adapter.main(opened=File))
