@@ -2,7 +2,7 @@
 
     python -m tools.make_faulty [--out FOLDER]
 
-They are made of the valid files of small_files.py and small_residuals.py. Existing files are never overwritten.
+They are made of the valid files of small_files.py, small_residuals.py and small_tiles.py. Existing files are never overwritten.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from tools.faulty_container import container_cases, map_cases
 from tools.faulty_head import head_cases, net_cases
 from tools.faulty_residual import residual_cases, residual_head_cases
 from tools.faulty_tensors import coded_cases, context_cases, frame_cases, stream_cases, tensor_cases, work_cases
+from tools.faulty_tiles import index_cases, tile_cases, tiled_head_cases
 from tools.small_files import Case
 
 OUT = Path(__file__).resolve().parents[1] / "conformance" / "faulty"
@@ -22,7 +23,8 @@ OUT = Path(__file__).resolve().parents[1] / "conformance" / "faulty"
 
 def cases() -> Iterator[Case]:
     tensors = tensor_cases, coded_cases, frame_cases, stream_cases, context_cases, work_cases
-    for part in (container_cases, map_cases, head_cases, net_cases, *tensors, residual_head_cases, residual_cases):
+    tiles = tiled_head_cases, index_cases, tile_cases
+    for part in (container_cases, map_cases, head_cases, net_cases, *tensors, residual_head_cases, residual_cases, *tiles):
         yield from part()
 
 

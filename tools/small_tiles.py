@@ -1,7 +1,7 @@
 """Small tiled files made by hand, like those of small_files.py, and what faulty ones are made of."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,12 +100,34 @@ def together(whole: Made, root: Split | int, overlap: Sequence[int], tiles: Sequ
     return Tiled(container.head, tree(root), entries_of(container), (container.data, *container.parts))
 
 
+def alike(made: Made, own: Collection[int], root: Split | int, count: int, overlap: Sequence[int]) -> Tiled:
+    """A file in tiles that all have its network, the tensors numbered `own` for themselves."""
+    kept, shared = [part for i, part in enumerate(made.tensors) if i in own], [part for i, part in enumerate(made.tensors) if i not in own]
+    tens = [[TILED, 0] if i in own else [codec, len(part)] for i, (codec, part) in enumerate(made.tensors)]
+    head = made.head | {"level": 2, "req": ["tiles"], "tiles": {"overlap": list(overlap)}, "tens": tens}
+    coded, data = entry([(codec, len(part)) for codec, part in kept]), b"".join(part for _, part in kept)
+    return Tiled(head, tree(root), (coded,) * count, (b"".join(part for _, part in shared), *(data,) * count))
+
+
+def pair() -> Tiled:
+    """The image of small_files.py in two tiles, whose biases are their own; the second has them as floats."""
+    made = alike(siren(), {1, 3}, Split(0, 2, (0, 1)), 2, (2, 2))
+    return made.with_entry(1, entry([(RAW, 32), (RAW, 4)], (0.5, 0.25))).with_data(2, floats(*(k / 16 for k in range(9))))
+
+
 def tree(root: Split | int) -> bytes:
     return pack_index(root, ())
 
 
+def entry(tensors: Sequence[tuple[int, int]], numbers: Sequence[float] = (1.0, 0.0)) -> bytes:
+    """Of a tile: codecs and lengths, then s and o."""
+    half = len(numbers) // 2
+    return pack_index(0, [TileEntry(tuple(tensors), tuple(numbers[:half]), tuple(numbers[half:]))])[1:]
+
+
 def entries_of(container: Container) -> tuple[bytes, ...]:
-    return tuple(pack_index(0, [entry])[1:] for entry in unpack_index(container.tile, container.head).entries)
+    found = unpack_index(container.tile, container.head).entries
+    return tuple(entry(each.tensors, (*each.scales, *each.offsets)) for each in found)
 
 
 def image() -> Tiled:
@@ -180,8 +202,7 @@ def shared_contexts() -> Tiled:
     entries, data = list[bytes](), [b"".join(part for _, part in shared) + described]
     for tile in made:
         own, channel = tile.tensors[2:], tile.head["out"]["channels"][0]
-        listed = tuple((codec, len(part)) for codec, part in own)
-        entries.append(pack_index(0, [TileEntry(listed, (channel["scale"],), (channel["offset"],))])[1:])
+        entries.append(entry([(codec, len(part)) for codec, part in own], (channel["scale"], channel["offset"])))
         data.append(b"".join(part for _, part in own))
     return Tiled({**head, "tens": tens}, tree(THREE), tuple(entries), tuple(data))
 
@@ -196,7 +217,7 @@ def hashed() -> Tiled:
 def files() -> dict[str, bytes]:
     """All of them by name."""
     made = {"image": image(), "volume": volume(), "one": volume(0, 1), "contexts": own_contexts()}
-    made |= {"shared-contexts": shared_contexts(), "hashed": hashed()}
+    made |= {"shared-contexts": shared_contexts(), "hashed": hashed(), "pair": pair()}
     return {f"tiles-{name}": part.bytes() for name, part in made.items()}
 
 
@@ -231,5 +252,6 @@ QUERIES: dict[str, dict[str, dict[str, Any]]] = {
         "points": {"points": [[-0.25, -2 / 9], [-0.3, -0.1], [1.1, 1.1]]},
     },
     "tiles-shared-contexts": {"smaller": {"size": [16, 6]}, "points": {"points": [[-0.25, -2 / 9], [-0.2, -0.25], [-1.0, 1.0]]}},
+    "tiles-pair": {"part": {"size": [8, 5], "region": [[1, 3], [0, 2]]}, "points": {"points": [[0.0, 0.1], [0.2, 0.3], [-0.4, -0.4]]}},
     "tiles-hashed": {"smaller": {"size": [4, 4]}, "part": {"region": [[4.5, 8], [6, 8]]}, "points": {"points": [[-0.25, -2 / 9]]}},
 }
