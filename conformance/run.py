@@ -150,7 +150,7 @@ def check_valid(folder: Path, decode: Decoder, scratch: Path) -> list[str]:
         return problems
     file = folder / "input.inr"
     try:
-        level = head_of(file)["level"]
+        level = head_of(file.read_bytes())["level"]
     except (minidecoder.InrError, LookupError, TypeError) as error:
         return [f"input.inr: {error}"]
     if folder.parent.name != str(level):
@@ -207,19 +207,18 @@ def results(corpus: Path, decode: Decoder, only: str = "") -> Iterator[tuple[str
                 yield f"faulty/{name}", check_faulty(corpus / "faulty" / f"{name}.inr", error_class, decode, scratch)
 
 
-def head_of(file: Path) -> Any:
+def head_of(data: bytes) -> Any:
     """HEAD, unchecked. Raises minidecoder.InrError."""
-    data = file.read_bytes()
     return minidecoder.unpack(data[16 : 16 + int.from_bytes(data[8:12], "little")], 2)[0]
 
 
-def needs(file: Path) -> set[str]:
+def needs(data: bytes) -> set[str]:
     """Those of FEATURES that a file asks of a decoder, as far as its HEAD can be read; `tiles` also if it has only a part of them."""
     try:
-        head = head_of(file)
+        head = head_of(data)
         codecs = {entry[0] for entry in head["tens"]}
         found = {"windows": "windows" in head, "residual": 10 in codecs or "residual" in head["out"]}
-        found["tiles"] = "tiles" in head or "tiles" in head["req"] or head["level"] == 2 or 11 in codecs or b"TILE" in file.read_bytes()
+        found["tiles"] = "tiles" in head or "tiles" in head["req"] or head["level"] == 2 or 11 in codecs or b"TILE" in data
         found |= {"missing": "valid" in head["out"], "networks": head["net"][0] in compared.COMPARED, head["kind"]: True}
         return {name for name, there in found.items() if there}
     except minidecoder.InrError as error:
@@ -231,7 +230,7 @@ def needs(file: Path) -> set[str]:
 def lacking(file: Path, problems: list[str], without: frozenset[str]) -> set[str]:
     """What a decoder is without and a file needs, if refusing it as unsupported is all that is wrong with the answers."""
     refused = [re.search(r"(exit code|got) 5: ", problem) for problem in problems]
-    return needs(file) & without if refused and all(refused) else set()
+    return needs(file.read_bytes()) & without if refused and all(refused) else set()
 
 
 def judged(

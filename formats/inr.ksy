@@ -1,6 +1,7 @@
 # The container of .inr files and the payloads of their tensors, as far as they can be cut without the network: formats/inr-1.0.md is the format.
 # The map of HEAD is msgpack (its schema: head.schema.json) and says where a tensor begins in the joined payloads of DATA. The types named
 # after codecs are for these pieces; their parameter is the number of groups g of section 3, of codec context the number of features F.
+# The type tile_entry is for the entries of TILE: one after the other they fill it behind the tree, as many as the tree has tiles.
 meta:
   id: inr
   title: inrcodec neural representation, version 0.1
@@ -26,6 +27,7 @@ enums:
     8: context
     9: context_net
     10: residual
+    11: tiled
 types:
   chunk:
     seq:
@@ -43,6 +45,7 @@ types:
           switch-on: letters
           cases:
             '"HEAD"': head
+            '"TILE"': tile
             '"DONE"': done
       - id: crc32
         type: u4
@@ -58,6 +61,59 @@ types:
       - id: map
         size-eos: true
         doc: canonical msgpack
+  tile:
+    doc: section 13
+    seq:
+      - id: root
+        type: node
+      - id: entries
+        size-eos: true
+        doc: what each is depends on HEAD, see tile_entry
+  node:
+    doc: a tile, or a split of its box in two
+    seq:
+      - id: kind
+        type: u1
+        valid:
+          max: 4
+        doc: 0 is a tile, others 1 + the axis of a split
+      - id: place
+        type: leb128
+        if: kind != 0
+        doc: samples of the whole grid before it
+      - id: parts
+        type: node
+        repeat: expr
+        repeat-expr: 2
+        if: kind != 0
+  tile_entry:
+    params:
+      - id: num_tensors
+        type: u4
+        doc: of codec tiled in HEAD.tens; one more where the tile has a context network of its own
+      - id: num_channels
+        type: u4
+    seq:
+      - id: tensors
+        type: tile_tensor
+        repeat: expr
+        repeat-expr: num_tensors
+      - id: scales
+        type: f4
+        repeat: expr
+        repeat-expr: num_channels
+      - id: offsets
+        type: f4
+        repeat: expr
+        repeat-expr: num_channels
+  tile_tensor:
+    seq:
+      - id: codec
+        type: u1
+        valid:
+          any-of: [0, 1, 3, 4, 6, 8, 9]
+      - id: len_payload
+        type: leb128
   done:
     seq:
       - id: nothing
@@ -164,6 +220,11 @@ types:
       - id: bands
         size-eos: true
         doc: per band a length and a stream per channel, then low bits
+  tiled:
+    doc: every tile has this tensor for itself
+    seq:
+      - id: nothing
+        size: 0
   model:
     doc: section 5
     seq:

@@ -101,7 +101,7 @@ def _field(ksy: Ksy, field: Ksy, reader: Reader, found: SimpleNamespace) -> Any:
     if "repeat" not in field:
         return _once(ksy, field, reader, found)
     values: list[Any] = []
-    count = evaluate(field["repeat-expr"], found) if field["repeat"] == "expr" else None
+    count = evaluate(str(field["repeat-expr"]), found) if field["repeat"] == "expr" else None
     while len(values) != count if count is not None else reader.at < len(reader.data):
         values.append(_once(ksy, field, reader, found))
         if field["repeat"] == "until" and evaluate(field["repeat-until"], found, values[-1]):

@@ -12,8 +12,8 @@ from inrcodec.backends import available
 from inrcodec.codec import params_digest
 from inrcodec.networks import NETWORKS
 
-VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1"
-CASES = sorted(path.name for path in VALID.iterdir())
+VALID = Path(__file__).resolve().parents[1] / "conformance" / "valid"
+CASES = sorted(path.relative_to(VALID).as_posix() for path in VALID.glob("*/*"))
 
 
 def problems(folder: Path, facts: dict[str, Any], reference: np.ndarray, backend: str) -> list[str]:
@@ -61,13 +61,17 @@ def test_every_network_has_a_case() -> None:
 def test_kinds_and_features_have_cases() -> None:
     heads = [inrcodec.open(VALID / case / "input.inr").head for case in CASES]
     assert {head["kind"] for head in heads} >= {"image", "volume", "audio", "shape"}
-    assert any("windows" in head for head in heads) and any(head["out"].get("valid") for head in heads)
+    assert (
+        any("tiles" in head for head in heads)
+        and any("windows" in head for head in heads)
+        and any(head["out"].get("valid") for head in heads)
+    )
     residuals = [head["out"]["residual"] for head in heads if "residual" in head["out"]]
     assert {r["bound"] > 0 for r in residuals} == {r["tolerance"] < 4e-5 for r in residuals} == {False, True}
 
 
 def test_each_check_can_fail() -> None:
-    folder, facts, reference = load("sasnet.1-rgb")
+    folder, facts, reference = load("1/sasnet.1-rgb")
     assert facts["rms_error"] <= facts["peak_error"]
     assert "parameters differ" in problems(folder, {**facts, "parameters_sha256": "0" * 64}, reference, "numpy")
     shifted = reference.copy()
@@ -77,6 +81,6 @@ def test_each_check_can_fail() -> None:
     gap[0, 0, 0] = np.nan
     assert problems(folder, facts, gap, "numpy") == problems(folder, facts, reference[1:], "numpy") == ["shape or missing samples differ"]
     assert "rms error" in problems(folder, facts, reference + np.float32(1e-5), "numpy")
-    folder, facts, reference = load("residual-bounded")
+    folder, facts, reference = load("1/residual-bounded")
     assert problems(folder, {**facts, "bound": 0.001}, reference, "numpy") == ["bound"]
     assert off(np.zeros(3, np.uint8), np.zeros(3)) == np.inf

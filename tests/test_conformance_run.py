@@ -1,4 +1,4 @@
-"""The runner passes the engines and the minidecoder on the corpus, and fails whatever is wrong."""
+"""The runner passes the engines and the decoders of its folder on the corpus, and fails whatever is wrong."""
 
 import contextlib
 import io
@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import adapter, run
+from conformance import adapter, minidecoder, run, tiledecoder
 from inrcodec.backends import available
 from tools.make_faulty import cases
 from tools.small_files import chunk
 
 ENGINES = ("mini", *available())
+TILES = frozenset({"tiles"})
 
 
-def in_process(backend: str) -> run.Decoder:
+def in_process(backend: str, opened: adapter.Opened = minidecoder.File) -> run.Decoder:
     def decode(arguments: list[str]) -> tuple[int, str]:
         with contextlib.redirect_stderr(io.StringIO()) as errors:
-            code = adapter.main(["--backend", backend, *arguments])
+            code = adapter.main(["--backend", backend, *arguments], opened)
         return code, errors.getvalue()
 
     return decode
@@ -33,11 +34,26 @@ def in_process(backend: str) -> run.Decoder:
 MINI = in_process("mini")
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", [*available(), "tiles"])
 def test_the_corpus_passes(name: str) -> None:
-    found = dict(run.results(run.CORPUS, in_process(name)))
+    decode = in_process("mini", tiledecoder.File) if name == "tiles" else in_process(name)
+    found = dict(run.results(run.CORPUS, decode))
     assert {case: problems for case, problems in found.items() if problems} == {}
     assert len([case for case in found if case.startswith("faulty/")]) > len([case for case in found if case.startswith("valid/")]) > 0
+
+
+def test_a_reader_of_level_1_refuses_tiles_and_passes_the_rest() -> None:
+    found = {name: (problems, missing) for name, problems, missing in run.judged(run.CORPUS, MINI, without=TILES)}
+    assert {case: problems for case, (problems, missing) in found.items() if problems and not missing} == {}
+    skipped = {case for case, (_, missing) in found.items() if missing}
+    assert all(case.startswith(("valid/2/", "faulty/tiles-")) for case in skipped)
+    assert skipped >= {case for case in found if case.startswith("valid/2/")} != set()
+
+
+def test_another_answer_to_tiles_is_not_skipped() -> None:
+    for code, expected in ((5, {"tiles"}), (4, set())):
+        [(_, problems, missing)] = run.judged(run.CORPUS, lambda _, code=code: (code, "error"), "valid/2/tiles-one", TILES)  # type: ignore[misc]
+        assert problems and missing == expected
 
 
 @pytest.fixture

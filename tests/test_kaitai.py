@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance import compared, minidecoder
+from conformance import compared, minidecoder, tiledecoder
 from inrcodec import container, spec
+from inrcodec.tile_index import unpack_index
+from inrcodec.tiles import tiles_of
+from inrcodec.tiling import Split
 from tests.kaitai import Mismatch, parse, problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,10 +57,10 @@ def test_its_facts_are_those_of_the_specification() -> None:
 def test_chunks_are_those_of_the_readers(name: str) -> None:
     data = VALID[name].read_bytes()
     found, own = parse(KSY, data).chunks, container.load(data)
-    pieces = minidecoder.read_chunks(data)
+    pieces = tiledecoder.read_chunks(data)
     assert [(chunk.letters.encode(), chunk.len_payload) for chunk in found] == [(letters, len(body)) for letters, body in pieces]
     assert [chunk.crc32 for chunk in found] == [zlib.crc32(letters + body) for letters, body in pieces]
-    assert b"".join(chunk.payload for chunk in found if chunk.letters == "DATA") == own.data
+    assert b"".join(chunk.payload for chunk in found if chunk.letters == "DATA") == b"".join((own.data, *own.parts))
     head = found[0].payload
     assert (head.major, head.minor, container.unpack_map(head.map, "HEAD")) == (spec.MAJOR, data[17], own.head)
     others = [container.Chunk(chunk.letters.encode(), chunk.payload) for chunk in found if chunk.letters[0].islower()]
@@ -66,7 +69,17 @@ def test_chunks_are_those_of_the_readers(name: str) -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_payloads_of_tensors_are_those_of_the_readers(name: str) -> None:
-    own = container.load(VALID[name].read_bytes())
+    for own in parts(container.load(VALID[name].read_bytes())):
+        check_payloads(own)
+
+
+def parts(own: container.Container) -> list[container.Container]:
+    """The file, or its tiles, each as one."""
+    tiles = tiles_of(own)
+    return [own] if tiles is None else [tiles.part(number) for number in range(tiles.count)]
+
+
+def check_payloads(own: container.Container) -> None:
     assert compared.COMPARED.keys() < minidecoder.TABLES.keys()
     tensors, at, known = minidecoder.read_net(own.head)["tensors"], 0, 0
     for i, (codec, length) in enumerate(own.head["tens"]):
@@ -84,6 +97,47 @@ def test_payloads_of_tensors_are_those_of_the_readers(name: str) -> None:
             key, before, each = STREAMS[kind]
             check_stream(vars(found)[key], part[before + each * groups :])
     assert known and at == len(own.data)
+
+
+TILED = [name for name, path in VALID.items() if path.parent.parent.name == "2"]
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_tiles_are_those_of_the_readers(name: str) -> None:
+    data = VALID[name].read_bytes()
+    own = container.load(data)
+    index = unpack_index(own.tile, own.head)
+    [tile] = [chunk.payload for chunk in parse(KSY, data).chunks if chunk.letters == "TILE"]
+
+    def nested(node: Any) -> Any:
+        return (node.kind, node.place.value, *map(nested, node.parts)) if node.kind else 0
+
+    def expected(node: Split | int) -> Any:
+        return 0 if isinstance(node, int) else (1 + node.axis, node.at, *map(expected, node.parts))
+
+    assert nested(tile.root) == expected(index.tiling.root)
+    rest = tile.entries
+    for entry in index.entries:
+        counts = {"num_tensors": len(entry.tensors), "num_channels": len(entry.scales)}
+        size = len(rest) if entry is index.entries[-1] else next(size for size in range(len(rest)) if fits(rest[:size], counts))
+        found = parse(KSY, rest[:size], "tile_entry", **counts)
+        assert [(tensor.codec, tensor.len_payload.value) for tensor in found.tensors] == list(entry.tensors)
+        assert (found.scales, found.offsets) == (list(entry.scales), list(entry.offsets))
+        rest = rest[size:]
+
+
+def fits(part: bytes, counts: dict[str, int]) -> bool:
+    try:
+        parse(KSY, part, "tile_entry", **counts)
+    except Mismatch:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["tree-axis-beyond", "tree-endless", "empty"])
+def test_faults_of_a_tree_are_seen(name: str) -> None:
+    with pytest.raises(Mismatch):
+        parse(KSY, (ROOT / "conformance" / "faulty" / f"tiles-{name}.inr").read_bytes())
 
 
 def check_stream(stream: Any, part: bytes) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import inrcodec
-from conformance import adapter, compared, minidecoder
+from conformance import adapter, compared, minidecoder, run
 from inrcodec import residual, spec
 from inrcodec.errors import InrError
-from tools import small_files, small_residuals
+from tools import small_files, small_residuals, small_tiles
 
 PATH = Path(minidecoder.__file__)
 VALID = PATH.parent / "valid" / "1"
@@ -35,7 +35,7 @@ def test_it_needs_numpy_and_the_standard_library_only() -> None:
 
 
 def test_it_stays_small() -> None:
-    assert len(PATH.read_text().splitlines()) <= 634  # 625, and 9 for networks of other files
+    assert len(PATH.read_text().splitlines()) <= 640  # 625, 9 for networks of other files, 6 for tiles
 
 
 def test_networks_for_comparison_are_a_file_of_their_own(tmp_path: Path) -> None:
@@ -173,13 +173,13 @@ def outcome_of_both(data: bytes) -> tuple[int, int]:
 
 
 def damaged(data: bytes, random: Random) -> bytes:
-    """A byte changed, taken out or put in within HEAD or DATA; the checksums are right again."""
+    """A byte changed, taken out or put in within any chunk but DONE; the checksums are right again."""
     chunks, at = [], 8
     while at < len(data):
         length = int.from_bytes(data[at : at + 4], "little")
         chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
         at += 12 + length
-    number = random.randrange(2)
+    number = random.choice([i for i, (_, payload) in enumerate(chunks) if payload])
     name, payload = chunks[number]
     place = random.randrange(len(payload))
     put = random.choice([b"", bytes([random.randrange(256)]), bytes([payload[place] ^ 1 << random.randrange(8)])])
@@ -194,4 +194,16 @@ def test_both_readers_judge_damage_alike(name: str) -> None:
         for _ in range(60):
             data = damaged(BYTES[name], random)
             mini, package = outcome_of_both(data)
-            assert mini == package, data.hex()
+            assert mini == (minidecoder.UNSUPPORTED if "tiles" in run.needs(data) and mini != package else package), data.hex()
+
+
+@pytest.mark.parametrize("name", small_tiles.files())
+def test_files_with_tiles_are_unsupported(name: str) -> None:
+    """Whether TILE is met first, or HEAD."""
+    data = small_tiles.files()[name]
+    at = data.index(b"TILE") - 4
+    without = data[:at] + data[at + 12 + int.from_bytes(data[at : at + 4], "little") :]
+    for file in (data, without):
+        with pytest.raises(minidecoder.InrError, match="TILE" if file is data else "tiles") as caught:
+            minidecoder.open(file)
+        assert caught.value.code == minidecoder.UNSUPPORTED

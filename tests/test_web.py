@@ -22,7 +22,8 @@ NODE = shutil.which("node")
 WEB = Path(__file__).resolve().parents[1] / "web"
 MODULE, ADAPTER = WEB / "inr.js", WEB / "adapter.mjs"
 CASES = run.CORPUS / "valid" / "1"
-MISSING = frozenset({"missing", "networks"})
+WITHOUT = frozenset({"networks", "tiles"})
+MISSING = WITHOUT | {"missing"}
 MINIFIED = 30_700  # bytes by esbuild or terser
 STRIPPED = 49700  # without comments and indentation, where neither is installed
 IN_PYTHON = (
@@ -67,7 +68,7 @@ def adapter() -> Iterator[run.Decoder]:
 
 
 def test_the_corpus_passes_with_a_function_for_zstd(adapter: run.Decoder) -> None:
-    answers = run.judged(run.CORPUS, lambda arguments: adapter(["--zstd", UNZSTD, *arguments]), without=frozenset({"networks"}))
+    answers = run.judged(run.CORPUS, lambda arguments: adapter(["--zstd", UNZSTD, *arguments]), without=WITHOUT)
     found = {case: problems for case, problems, missing in answers if not missing}
     assert {case: problems for case, problems in found.items() if problems} == {}
     assert len(found) > 300
@@ -77,8 +78,10 @@ def test_without_zstd_the_rest_passes(adapter: run.Decoder) -> None:
     found = list(run.judged(run.CORPUS, adapter, without=MISSING))
     assert {case: problems for case, problems, missing in found if problems and not missing} == {}
     skipped = {case for case, _, missing in found if missing}
-    compared = {case for case, _, missing in found if missing == {"networks"}}
-    assert len(compared) == len(COMPARED_FIELDS) and 0 < len(skipped - compared) < 20
+    compared, tiled = ({case for case, _, missing in found if missing == {feature}} for feature in ("networks", "tiles"))
+    assert len(compared) == len(COMPARED_FIELDS) and 0 < len(skipped - compared - tiled) < 20
+    assert {case for case, _, _ in found if case.startswith("valid/2/")} <= tiled
+    assert all(case.startswith(("valid/2/", "faulty/tiles-")) for case in tiled)
     assert {"valid/1/sasnet.2-context", "valid/1/residual-lossless", "valid/1/audio-windows", "faulty/mask-cut"}.isdisjoint(skipped)
     assert {"valid/1/volume-missing", "faulty/mask-bomb"} <= skipped
 

@@ -8,6 +8,7 @@ With --check nothing is written, and the program ends with 1 if the file is not 
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from inrcodec import spec
@@ -17,8 +18,8 @@ PATH = FORMATS / "head.schema.json"
 COMMENT = (
     "HEAD as JSON: maps are objects, arrays are arrays. Integers are written without a fraction, floats with one, and a strict validator"
     " tells them apart. The schema has the keys, types and ranges of the format's text, and what the number of axes, `dtype`, `valid`,"
-    " `residual`, `windows` and the kind `shape` ask of other keys. It does not say that lists are sorted, that one number is above"
-    " another, and what goes with the tensors."
+    " `residual`, `windows`, `tiles` and the kind `shape` ask of other keys. It does not say that lists are sorted, that one number is"
+    " above another, and what goes with the tensors."
 )
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 FLOATS = [name for name in spec.DTYPES if name.startswith("float")]
@@ -36,9 +37,10 @@ def of_size(d: int) -> dict[str, Any]:
     """What a number of axes asks for."""
     sizes = [(k + 1) ** 2 for k in range(1, d + 1)]
     space = {"spacing": exactly(d), "affine": {"anyOf": [exactly(size) for size in sizes]}}
+    tiles = {"properties": {"overlap": exactly(d)}}
     return {
         "if": {"properties": {"axes": exactly(d)}},
-        "then": {"properties": {"space": {"properties": space}, "net": {"prefixItems": [True, {"const": d}]}}},
+        "then": {"properties": {"space": {"properties": space}, "net": {"prefixItems": [True, {"const": d}]}, "tiles": tiles}},
     }
 
 
@@ -46,11 +48,37 @@ def exactly(count: int) -> dict[str, int]:
     return {"minItems": count, "maxItems": count}
 
 
+def named(feature: str) -> dict[str, Any]:
+    """`req` has the feature."""
+    return {"properties": {"req": {"contains": {"const": feature}}}}
+
+
+def of_codecs(codecs: Collection[int]) -> dict[str, Any]:
+    """The entry of a tensor with one of these codecs."""
+    return {"prefixItems": [{"enum": sorted(codecs)}]}
+
+
 _RESIDUAL = {"required": ["out"], "properties": {"out": {"required": ["residual"]}}}
-_NAMED = {"properties": {"req": {"contains": {"const": spec.RESIDUAL_FEATURE}}}}
+_NAMED = named(spec.RESIDUAL_FEATURE)
+_EMPTY = {"if": of_codecs({spec.TILED}), "then": {"prefixItems": [True, {"const": 0}]}}
+_BESIDE_TILES = {
+    "level": {"const": 2},
+    "windows": False,
+    "out": {"properties": {"valid": False, "residual": False}},
+    "tens": {
+        "contains": of_codecs({spec.TILED}),
+        "items": {**of_codecs(spec.CODECS.keys() - {spec.CONTEXT, spec.MASK, spec.RESIDUAL}), **_EMPTY},
+    },
+}
+_WITHOUT_TILES = {"level": {"const": 1}, "tens": {"items": of_codecs(spec.CODECS.keys() - {spec.TILED})}}
 HEAD_RELATIONS = [
     *(of_size(d) for d in range(1, 5)),
     {"if": _RESIDUAL, "then": _NAMED, "else": {"not": _NAMED}},
+    {
+        "if": {"required": ["tiles"]},
+        "then": {"properties": _BESIDE_TILES, "allOf": [named(spec.TILES_FEATURE)]},
+        "else": {"properties": _WITHOUT_TILES, "not": named(spec.TILES_FEATURE)},
+    },
     {"if": {"required": ["windows"]}, "then": {"properties": {"axes": {"maxItems": 1}}}},
     {
         "if": {"required": ["kind"], "properties": {"kind": {"const": "shape"}}},
@@ -87,6 +115,7 @@ def schema() -> dict[str, Any]:
     head["properties"]["net"] |= {"anyOf": [of_network(name) for name in spec.NETWORK_FIELDS]}
     head["properties"]["req"]["uniqueItems"] = True
     head["properties"]["out"]["allOf"] = OUT_RELATIONS
+    head["properties"]["tiles"]["properties"]["overlap"]["items"]["multipleOf"] = 2
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"HEAD of an .inr file, version {spec.MAJOR}.{spec.MINOR}",
