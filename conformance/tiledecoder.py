@@ -10,6 +10,7 @@ With NumPy alone, and made to be read. It keeps the parameters of all tiles, nam
 import itertools
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,16 +32,6 @@ Map = dict[str, Any]
 Box = tuple[tuple[int, int], ...]  # per axis: first sample, sample after the last
 
 
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """What TILE and DATA say of a tile: its samples, its parameters by name, s and o (channel)."""
-
-    box: Box
-    params: dict[str, Array]
-    scale: Array
-    offset: Array
-
-
 def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     """Section 1, and TILE: letters and payload of every chunk. The DATA chunks of tiles do not count for the limit."""
     chunks = minidecoder.read_chunks(data, CRITICAL, ORDER, MAX_CHUNKS + MAX_TILES)
@@ -56,6 +47,7 @@ def read_head(chunks: list[tuple[bytes, bytes]]) -> tuple[Map, list[int]]:
     first = {key: value for key, value in head.items() if key != "tiles"} | {"req": [name for name in head["req"] if name != "tiles"]}
     minidecoder.check_head(first | ({"level": 1} if second else {}), b"iCCP" in names)
     codecs, tiled = [codec for codec, _ in head["tens"]], "tiles" in head
+    need({*codecs} <= CODECS, f"an unknown codec in {codecs}", UNSUPPORTED)
     marks = {second, "tiles" in head["req"], TILED in codecs, b"TILE" in names}
     need(marks == {tiled}, "of tiles, their level, their name in req, TILE and codec 11 there are some and not all")
     if not tiled:
@@ -64,7 +56,6 @@ def read_head(chunks: list[tuple[bytes, bytes]]) -> tuple[Map, list[int]]:
     need(type(head["tiles"]) is dict and [*head["tiles"]] == ["overlap"], "tiles is not a map of overlap alone")
     overlap: list[int] = minidecoder.check("int*", head["tiles"]["overlap"], "overlap")
     need(len(overlap) == len(head["axes"]) and all(v >= 2 and v % 2 == 0 for v in overlap), "overlap is not an even integer per axis")
-    need({*codecs} <= CODECS, f"an unknown codec in {codecs}", UNSUPPORTED)
     need({*codecs} <= SHARED and CONTEXT_NET not in codecs[:-1], "a codec that no shared tensor may have, or in a wrong place")
     need(not any(length for codec, length in head["tens"] if codec == TILED), "a tensor of codec 11 that is not empty")
     return head, overlap
@@ -86,46 +77,66 @@ def read_tree(payload: bytes, at: int, box: Box, depth: int, found: list[Box]) -
     return at
 
 
-def cut(data: bytes, lengths: list[int]) -> list[bytes]:
-    """The payloads of tensors that are one behind the other."""
-    need(sum(lengths) == len(data), "lengths that do not sum to DATA")
-    return [data[end - length : end] for length, end in zip(lengths, itertools.accumulate(lengths), strict=True)]
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What TILE says of a tile: its samples, codecs and lengths of its own tensors, s and o (channel)."""
+
+    box: Box
+    tensors: list[list[int]]
+    scale: Array
+    offset: Array
+
+    @property
+    def contextual(self) -> bool:
+        return CONTEXT in [codec for codec, _ in self.tensors]
 
 
-def read_tiles(payload: bytes, head: Map, net: Map, overlap: list[int], bodies: list[bytes]) -> list[Tile]:
-    """TILE and the DATA chunks."""
-    boxes, tiles, c = list[Box](), list[Tile](), len(head["out"]["channels"])
+def read_index(payload: bytes, head: Map, overlap: list[int]) -> list[Entry]:
+    """TILE."""
+    boxes, found, c = list[Box](), list[Entry](), len(head["out"]["channels"])
     at = read_tree(payload, 0, tuple((0, axis["n"]) for axis in head["axes"]), 0, boxes)
     need(all(b - a >= v for box in boxes for (a, b), v in zip(box, overlap, strict=True)), "a tile narrower than the overlap")
-    elements = len(boxes) * sum(math.prod(shape) for _, shape, _ in net["tensors"])
-    need(elements <= MAX_ELEMENTS, "too many elements", LIMIT)
-    need(len(bodies) == 1 + len(boxes), "not one DATA chunk for what is shared, and one for every tile")
     codecs = [codec for codec, _ in head["tens"]]
-    common, contextual = CONTEXT_NET in codecs, False
-    shared = [*zip(head["tens"], cut(bodies[0], [length for _, length in head["tens"]]), strict=True)]
-    for box, body in zip(boxes, bodies[1:], strict=True):
-        entries = list[list[int]]()
-        while len(entries) < codecs.count(TILED) + (not common and CONTEXT in [codec for codec, _ in entries]):
+    common = CONTEXT_NET in codecs
+    for box in boxes:
+        tensors = list[list[int]]()
+        while len(tensors) < codecs.count(TILED) + (not common and CONTEXT in [codec for codec, _ in tensors]):
             need(at < len(payload), "TILE ends early")
-            codec, (length, at) = payload[at], leb128(payload, at + 1)
+            codec = payload[at]
             need(codec in CODECS, f"unknown codec {codec}", UNSUPPORTED)
             need(codec in OWN, f"codec {codec} of a tile's tensor")
-            entries.append([codec, length])
+            length, at = leb128(payload, at + 1)
+            tensors.append([codec, length])
         need(at + 8 * c <= len(payload), "TILE ends early")
-        scale, offset = numbers = np.frombuffer(payload, "<f4", 2 * c, at).reshape(2, c).astype(np.float32)
+        numbers = np.frombuffer(payload, "<f4", 2 * c, at).reshape(2, c).astype(np.float32)
         need(np.isfinite(numbers).all(), "s or o is not finite")
         at += 8 * c
-        uses = CONTEXT in [codec for codec, _ in entries]
-        own = iter(zip(entries, cut(body, [length for _, length in entries]), strict=True))
-        kept = [next(own) if entry[0] == TILED else (entry, part) for entry, part in shared if uses or entry[0] != CONTEXT_NET]
-        kept += own
-        tensors = {"tens": [entry for entry, _ in kept]}
-        params, _, _ = minidecoder.read_tensors(head | tensors, net, b"".join(part for _, part in kept))
-        tiles.append(Tile(box, params, scale, offset))
-        contextual |= uses
+        found.append(Entry(box, tensors, *numbers))
     need(at == len(payload), "something behind the last tile in TILE")
-    need(contextual or not common, "a context network that no tile needs")
-    return tiles
+    need(not common or any(entry.contextual for entry in found), "a context network that no tile needs")
+    return found
+
+
+def cut(data: bytes, tensors: list[list[int]]) -> Iterator[tuple[list[int], bytes]]:
+    """Codec and length of every tensor, and its payload."""
+    lengths = [length for _, length in tensors]
+    need(sum(lengths) == len(data), "lengths that do not sum to DATA")
+    parts = [data[end - length : end] for length, end in zip(lengths, itertools.accumulate(lengths), strict=True)]
+    return zip(tensors, parts, strict=True)
+
+
+def read_params(index: list[Entry], head: Map, net: Map, bodies: list[bytes]) -> Iterator[dict[str, Array]]:
+    """The parameters of every tile, as of a file of level 1."""
+    need(len(bodies) == 1 + len(index), "not one DATA chunk for what is shared, and one for every tile")
+    need(len(index) * sum(math.prod(shape) for _, shape, _ in net["tensors"]) <= MAX_ELEMENTS, "too many elements", LIMIT)
+    shared = [*cut(bodies[0], head["tens"])]
+    for entry, body in zip(index, bodies[1:], strict=True):
+        own = cut(body, entry.tensors)
+        needed = [(tensor, part) for tensor, part in shared if entry.contextual or tensor[0] != CONTEXT_NET]
+        found = [next(own) if tensor[0] == TILED else (tensor, part) for tensor, part in needed]
+        found += own
+        tens = {"tens": [tensor for tensor, _ in found]}
+        yield minidecoder.read_tensors(head | tens, net, b"".join(part for _, part in found))[0]
 
 
 def smooth(t: Array) -> Array:
@@ -139,13 +150,15 @@ class File(minidecoder.File):
     def __init__(self, data: bytes, real: type = np.float32) -> None:
         chunks = read_chunks(data)
         head, self.overlap = read_head(chunks)
-        self.tiles = list[Tile]()
+        self.tiles = list[tuple[Entry, dict[str, Array]]]()
         if not self.overlap:
             super().__init__(data, real)
             return
         self.head, self.real, self.net = head, real, minidecoder.read_net(head)
-        self.tiles = read_tiles(dict(chunks)[b"TILE"], head, self.net, self.overlap, [body for name, body in chunks if name == b"DATA"])
-        self.params = {f"tiles.{k}.{name}": value for k, tile in enumerate(self.tiles) for name, value in tile.params.items()}
+        index = read_index(dict(chunks)[b"TILE"], head, self.overlap)
+        params = read_params(index, head, self.net, [body for name, body in chunks if name == b"DATA"])
+        self.tiles = [*zip(index, params, strict=True)]
+        self.params = {f"tiles.{k}.{name}": value for k, (_, own) in enumerate(self.tiles) for name, value in own.items()}
         self.valid = self.added = None
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -160,12 +173,12 @@ class File(minidecoder.File):
         """Section 13, values."""
         (lo, hi, n), v = self.axes(), np.array(self.overlap)
         q, y = n * ((x - lo) / (hi - lo)), np.zeros((len(x), self.net["out_features"]), real)
-        for tile in self.tiles:
+        for tile, params in self.tiles:
             a, b = np.array(tile.box).T
             first, last = np.where(a == 0, 1, smooth((q - a) / v + 0.5)), np.where(b == n, 0, smooth((q - b) / v + 0.5))
             w = (first - last).prod(axis=1)
             at = w > 0
-            found = minidecoder.network(self.net, tile.params, (q[at] - (a + b) / 2) * (2 / (b - a + v)), real)
+            found = minidecoder.network(self.net, params, (q[at] - (a + b) / 2) * (2 / (b - a + v)), real)
             y[at] += w[at, None].astype(np.float32) * (tile.scale * found + tile.offset)
         return y
 

@@ -7,14 +7,26 @@ from random import Random
 
 import pytest
 
+from conformance import minidecoder
 from inrcodec.errors import CorruptFile
 from tools import fuzz as tool
-from tools import fuzz_inr, fuzz_signals
+from tools import fuzz_inr, fuzz_signals, small_tiles
 from tools.fuzz_bytes import damaged, damaged_file, resealed_png, split
 from tools.fuzz_run import Target, fuzz, input_of, kept, outcome_of
 
 TARGETS = {target.name: target for target in tool.all_targets()}
-COUNTS = {"head": 4000, "file": 600, "map": 500, "stream": 500, "rewrap": 300, "images": 60, "volumes": 60, "sounds": 40, "meshes": 100}
+COUNTS = {
+    "head": 4000,
+    "file": 600,
+    "map": 500,
+    "stream": 500,
+    "rewrap": 300,
+    "readers": 200,
+    "images": 60,
+    "volumes": 60,
+    "sounds": 40,
+    "meshes": 100,
+}
 
 
 @pytest.mark.parametrize(("name", "count"), COUNTS.items())
@@ -115,6 +127,33 @@ def test_damage_reaches_every_part_of_a_file() -> None:
     assert {part for chunks in sealed for part in (b"HEAD", b"DATA") if chunks.get(part) != whole[part]} == {b"HEAD", b"DATA"}
     assert any(chunks.get(b"HEAD") == whole[b"HEAD"] and chunks.get(b"DATA") != whole[b"DATA"] for chunks in sealed)
     assert damaged(b"", random) is not None
+
+
+def test_damage_reaches_every_part_of_a_tiled_file() -> None:
+    data, random = small_tiles.files()["tiles-pair"], Random(0)
+    whole, changed = split(data), set()
+    for _ in range(300):
+        try:
+            found = split(damaged_file(data, random, fuzz_inr.valid()))
+        except Exception:
+            continue
+        if [name for name, _ in found] == [name for name, _ in whole]:
+            changed.add(tuple(i for i, part in enumerate(found) if part != whole[i]))
+    assert {(0,), (1,), (3,), (4,), (1, 3), (1, 4)} <= changed
+
+
+def test_readers_that_disagree_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small_tiles.pair()
+    good, bad = made.bytes(), made.with_head(level=1).bytes()
+    fuzz_inr.read_alike(good)
+    with pytest.raises(CorruptFile):
+        fuzz_inr.read_alike(bad)
+    monkeypatch.setattr(fuzz_inr.tiledecoder, "open", lambda _: None)
+    with pytest.raises(AssertionError, match="accepted, 4"):
+        fuzz_inr.read_alike(bad)
+    monkeypatch.setattr(fuzz_inr.tiledecoder, "open", lambda _: minidecoder.need(False, "for no reason"))
+    with pytest.raises(AssertionError, match="4 for no reason, 0"):
+        fuzz_inr.read_alike(good)
 
 
 def test_pngs_are_sealed_again() -> None:

@@ -3,13 +3,16 @@
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import msgpack
 
-from inrcodec.container import pack_map
+from inrcodec.container import dump, load, pack_map
+from inrcodec.errors import InrError
+from inrcodec.tile_index import pack_index, unpack_index
 from tools.small_files import Chunks, joined
 
 INTEGERS = (
@@ -41,6 +44,7 @@ TEXTS = (
     "",
     "x",
     "residual",
+    "tiles",
     "siren.1",
     "msa.1",
     "sasnet.1",
@@ -54,7 +58,23 @@ TEXTS = (
     "shape",
     "sdf",
 )
-CHUNKS = (b"HEAD", b"DATA", b"DONE", b"iCCP", b"eXIf", b"xMPp", b"mETa", b"pROV", b"mTRC", b"tHMB", b"hASH", b"abCd", b"ABCD", b"prIv")
+CHUNKS = (
+    b"HEAD",
+    b"TILE",
+    b"DATA",
+    b"DONE",
+    b"iCCP",
+    b"eXIf",
+    b"xMPp",
+    b"mETa",
+    b"pROV",
+    b"mTRC",
+    b"tHMB",
+    b"hASH",
+    b"abCd",
+    b"ABCD",
+    b"prIv",
+)
 
 
 def damaged(data: bytes, random: Random, others: Sequence[bytes] = ()) -> bytes:
@@ -106,6 +126,8 @@ def damaged_file(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:
         return damaged(data, random, others)
     if kind == 1:
         return joined(_shuffled(chunks, random))
+    if b"TILE" in dict(chunks) and random.random() < 0.5:
+        return _with_tile(data, chunks, random)
     head = _head(chunks)
     if kind == 2:
         version = bytes(random.choice(((0, 1), (0, 255), (1, 0), (255, 255))))
@@ -169,6 +191,35 @@ def _with_tensor(chunks: Chunks, head: Any, random: Random, others: Sequence[byt
     changed = [*entries[:number], [codec, len(fresh)], *entries[number + 1 :]]
     whole = data[:start] + fresh + data[start + len(payload) :]
     return _with(_with(chunks, b"HEAD", chunks[0][1][:2] + packed({**head, "tens": changed}, random)), b"DATA", whole)
+
+
+def _with_tile(data: bytes, chunks: Chunks, random: Random) -> bytes:
+    """A tiled file with another TILE, another DATA of a tile, or another payload or codec of a tile's tensor, whose length is right."""
+    if random.random() < 0.4:
+        return joined(one_changed(chunks, random, lambda payload: damaged(payload, random)))
+    try:
+        container = load(data)
+    except InrError:
+        return data
+    index = unpack_index(container.tile, container.head)
+    tile = random.randrange(len(index.entries))
+    entry, part = index.entries[tile], container.parts[tile]
+    number = random.randrange(len(entry.tensors))
+    codec, length = entry.tensors[number]
+    start = sum(length for _, length in entry.tensors[:number])
+    fresh = damaged(part[start : start + length], random)
+    changed = random.randrange(12) if random.random() < 0.2 else codec, len(fresh)
+    tensors = (*entry.tensors[:number], changed, *entry.tensors[number + 1 :])
+    entries = (*index.entries[:tile], replace(entry, tensors=tensors), *index.entries[tile + 1 :])
+    whole = part[:start] + fresh + part[start + length :]
+    parts = (*container.parts[:tile], whole, *container.parts[tile + 1 :])
+    return dump(replace(container, tile=pack_index(index.tiling.root, entries), parts=parts))
+
+
+def one_changed(chunks: Chunks, random: Random, change: Callable[[bytes], bytes]) -> Chunks:
+    """Another payload of one of the chunks that have one."""
+    at = random.choice([i for i, (_, payload) in enumerate(chunks) if payload])
+    return [(name, change(payload) if i == at else payload) for i, (name, payload) in enumerate(chunks)]
 
 
 def packed(value: Any, random: Random) -> bytes:

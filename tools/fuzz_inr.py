@@ -1,4 +1,4 @@
-"""What is fuzzed of the .inr format: whole files, maps, and the streams in tensors; see fuzz.py."""
+"""What is fuzzed of the .inr format: whole files, also by two readers, maps, and the streams in tensors; see fuzz.py."""
 
 import struct
 import zlib
@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 
+from conformance import minidecoder, tiledecoder
 from inrcodec import context, convert, entropy, lattice, residual, validity
 from inrcodec.codec import verify
 from inrcodec.container import decompress, dump, load, unpack_map
@@ -17,10 +18,10 @@ from inrcodec.errors import InrError
 from inrcodec.head import check_head
 from inrcodec.limits import Limits
 from inrcodec.weights import read_network
-from tools import small_files, small_residuals
-from tools.fuzz_bytes import changed_value, damaged, damaged_file, packed, split
+from tools import small_files, small_residuals, small_tiles
+from tools.fuzz_bytes import changed_value, damaged, damaged_file, one_changed, packed, split
 from tools.fuzz_run import Target
-from tools.small_files import SIGNATURE
+from tools.small_files import SIGNATURE, joined
 
 CONFORMANCE = Path(__file__).resolve().parents[1] / "conformance"
 LARGE = 6000  # bytes of a seed that is left out
@@ -32,7 +33,7 @@ TINY = Limits(output_samples=1 << 12, work=1 << 26)  # of what is evaluated
 def valid() -> tuple[bytes, ...]:
     """The conformance files that are small, and those made by hand."""
     read = [path.read_bytes() for path in sorted(CONFORMANCE.glob("valid/*/*/input.inr"))]
-    made = [*small_files.files().values(), *(data for data, _ in small_residuals.files().values())]
+    made = [*small_files.files().values(), *(data for data, _ in small_residuals.files().values()), *small_tiles.files().values()]
     return (*made, *(data for data in read if len(data) < LARGE))
 
 
@@ -164,12 +165,48 @@ def rewrapped(data: bytes) -> None:
     """Files that are taken come back from the writer as they were read, and from `convert` with the same parameters and once for all."""
     container = load(data)
     assert load(dump(container)) == container
-    assert len(split(dump(container))) == 3 + len(container.ancillary)
+    assert len(split(dump(container))) == 3 + len(container.ancillary) + bool(container.tile) + len(container.parts)
     once = convert.rewrapped(data)
     assert convert.rewrapped(once) == once
-    assert load(once).data == container.data
+    assert (load(once).data, load(once).tile, load(once).parts) == (container.data, container.tile, container.parts)
     assert load(once).head == container.head
     assert not [chunk for chunk in load(convert.rewrapped(data, strip=True)).ancillary if chunk.type != b"iCCP"]
+
+
+def make_single(random: Random) -> bytes:
+    """A file with one fault, which all readers judge alike: a byte or bit is another, put in or left out; the checksum is right."""
+
+    def change(payload: bytes) -> bytes:
+        at = random.randrange(len(payload))
+        put = random.choice((b"", random.randbytes(1), bytes([payload[at] ^ 1 << random.randrange(8)])))
+        return payload[:at] + put + payload[at + random.randrange(2) :]
+
+    data = random.choice(small_tiles_files() if random.random() < 0.5 else valid())
+    return joined(one_changed(split(data), random, change))
+
+
+@cache
+def small_tiles_files() -> tuple[bytes, ...]:
+    return tuple(small_tiles.files().values())
+
+
+def read_alike(data: bytes) -> None:
+    """By the package and by the decoder of tiles: both take it, or refuse it for the same; each may have its own limits."""
+    refused: InrError | None = None
+    try:
+        inr = open_inr(data, backend="numpy", device="cpu")
+        _, _, _ = [*inr.params.values()], inr.added, inr.missing
+    except InrError as error:
+        refused = error
+    code = 0 if refused is None else refused.exit_code
+    try:
+        tiledecoder.open(data)
+    except minidecoder.InrError as error:
+        assert error.code == code or minidecoder.LIMIT in (error.code, code), f"{error.code} {error}, {code} {refused}"
+    else:
+        assert code in (0, minidecoder.LIMIT), f"accepted, {code} {refused}"
+    if refused is not None:
+        raise refused
 
 
 def targets() -> Sequence[Target]:
@@ -179,4 +216,5 @@ def targets() -> Sequence[Target]:
         Target("map", make_map, read_map),
         Target("stream", make_stream, read_stream),
         Target("rewrap", make_file, rewrapped),
+        Target("readers", make_single, read_alike),
     )
