@@ -30,6 +30,7 @@ from inrcodec.tile_index import pack_index, unpack_index
 from inrcodec.tiling import Split, Tiling, blended, tiling
 from inrcodec.weights import network_list, pack
 from tests.nets import lively_params, small_sasnet
+from tools import small_tiles
 
 # 20 x 30 samples: a tile above, and below it three of different sizes.
 ROOT = Split(0, 8, (0, Split(1, 11, (1, Split(0, 14, (2, 3))))))
@@ -316,3 +317,11 @@ def test_what_a_file_says_of_its_tiles() -> None:
     assert tiles["smallest"] == [6, 11] and tiles["largest"] == [12, 30] and tiles["overlap"] == [4, 6]
     assert sum(tensor["bytes"] for tensor in info["tensors"]) == tiles["bytes"]["all"] + len(container.data)
     assert tiles["bytes"]["all"] == sum(map(len, container.parts))
+
+
+def test_limits_are_those_of_each_tile_with_its_own_bytes() -> None:
+    data = small_tiles.files()["tiles-image"]
+    assert load(data).head["tens"][3] == [spec.RAW_F32, 32]  # fewer bytes are shared than a tile has parameters
+    inrcodec.open(data, limits=Limits(parameters=0, parameters_per_byte=1)).decode()
+    with pytest.raises(LimitExceeded, match=r"at most 0 parameters in \d+ bytes"):
+        inrcodec.open(data, limits=Limits(parameters=0, parameters_per_byte=0)).decode()
