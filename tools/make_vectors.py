@@ -103,8 +103,10 @@ def main() -> int:
     for name, queries in QUERIES.items():
         add_queries(out / name, queries)
     for name, data in small_tiles.files().items():
-        if not (valid / "2" / name).exists():
-            write_tiled_case(valid / "2" / name, data, small_tiles.QUERIES[name])
+        if (folder := valid / "2" / name).exists():
+            print(f"{folder}: exists, left as it is", file=sys.stderr)
+        else:
+            write_tiled_case(folder, data, small_tiles.QUERIES[name])
     return 0
 
 
