@@ -95,7 +95,8 @@ def read_index(payload: bytes, head: Map, overlap: list[int]) -> list[Entry]:
     """TILE."""
     boxes, found, c = list[Box](), list[Entry](), len(head["out"]["channels"])
     at = read_tree(payload, 0, tuple((0, axis["n"]) for axis in head["axes"]), 0, boxes)
-    need(all(b - a >= v for box in boxes for (a, b), v in zip(box, overlap, strict=True)), "a tile narrower than the overlap")
+    least = [min(v, axis["n"]) for v, axis in zip(overlap, head["axes"], strict=True)]
+    need(all(b - a >= v for box in boxes for (a, b), v in zip(box, least, strict=True)), "a tile that was cut narrower than the overlap")
     codecs = [codec for codec, _ in head["tens"]]
     common = CONTEXT_NET in codecs
     for box in boxes:

@@ -139,12 +139,12 @@ def image() -> Tiled:
     return together(whole, CROSS, (4, 6), [siren_tile(whole, seed, codec) for seed, codec in enumerate(codecs)])
 
 
-def volume(root: Split | int = BOXES, count: int = 4) -> Tiled:
+def volume(root: Split | int = BOXES, count: int = 4, overlap: Sequence[int] = (2, 2, 4)) -> Tiled:
     """Integers of 16 bits between other borders, of three axes."""
     axes = [{"name": "z", "n": 6, "lo": -0.25, "hi": 0.5}, {"name": "y", "n": 5}, {"name": "x", "n": 9, "lo": 0.0, "hi": 9.0}]
     whole = siren().with_head(kind="volume", axes=axes, net=["siren.1", 3, 1, 6, 0, 3.0, 30.0]).with_out(dtype="int16")
     whole = whole.with_channel(role="value", low=-3000.0, high=3000.0)
-    return together(whole, root, (2, 2, 4), [siren_tile(whole, seed, INTEGERS) for seed in range(count)])
+    return together(whole, root, overlap, [siren_tile(whole, seed, INTEGERS) for seed in range(count)])
 
 
 def sasnet(network: str, levels: Sequence[list[Any]]) -> Made:
@@ -216,7 +216,7 @@ def hashed() -> Tiled:
 
 def files() -> dict[str, bytes]:
     """All of them by name."""
-    made = {"image": image(), "volume": volume(), "one": volume(0, 1), "contexts": own_contexts()}
+    made = {"image": image(), "volume": volume(), "one": volume(0, 1, (8, 2, 4)), "contexts": own_contexts()}
     made |= {"shared-contexts": shared_contexts(), "hashed": hashed(), "pair": pair()}
     return {f"tiles-{name}": part.bytes() for name, part in made.items()}
 
