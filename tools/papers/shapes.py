@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.torch import threads_of
 from inrcodec.coordinates import Points
-from inrcodec.fit.comparison_presets import comparison_config
 from inrcodec.fit.plan import Sampling
 from inrcodec.fit.points import FinerPoints, PointPool, training_points
 from inrcodec.fit.shape_presets import SOFTNESS
@@ -21,7 +20,7 @@ from inrcodec.shape_metrics import chamfer, iou
 from inrcodec.signals import read_signal
 from inrcodec.signals.shape_signal import IOU_GRID, ShapeSignal
 from tools.bench_common import DATA
-from tools.papers.samples import NAMES, RIVALS, SCALES, TUNED, item
+from tools.papers.samples import NAMES, RIVALS, SCALES, TUNED, item, sized
 from tools.papers.table import Item, Report, averaged, collected, standing
 from tools.papers.training import Recipe, Run, fit, fit_data
 
@@ -50,7 +49,7 @@ DETAIL = {"smoke": 16, "cpu": 64, "paper": 256}  # samples per axis that a netwo
 CHAMFER_SAMPLES = {"smoke": 2000, "cpu": 100_000, "paper": 300_000}
 DIFFERENCE = {
     "smoke": "A generated torus, 20 steps: shows that the command works, nothing more.",
-    "cpu": "Four generated shapes, about 20,000 parameters each, 800 steps of 8,192 points, sampled by this codec's own protocol; IoU on"
+    "cpu": "Four generated shapes, about 23,000 parameters each, 800 steps of 8,192 points, sampled by this codec's own protocol; IoU on"
     " 128^3 points.",
     "paper": "Meshes in place of the papers' point clouds, signs by winding numbers; the FINER normalisation and loss; 200,000 steps.",
 }
@@ -98,7 +97,7 @@ def shapes(budget: str) -> dict[str, ShapeSignal]:
 
 def fitted_shape(arch: str, points: PointPool | FinerPoints, recipe: Recipe, budget: str, seed: int, device: torch.device) -> Run:
     """Distances in sides of the box, of points on the signal's axes."""
-    config = comparison_config(arch, shape=(DETAIL[budget],) * 3, channels=1, parameters=SCALES[budget].parameters, layers=2)
+    config = sized(arch, (DETAIL[budget],) * 3, 1, SCALES[budget])
     return fit_data(NETWORKS[arch], config, points, recipe, scale=1.0, offset=np.zeros(1), seed=seed, device=device)
 
 
@@ -165,7 +164,7 @@ def convergence_figure(budget: str, seeds: Sequence[int], device: torch.device) 
         found: dict[tuple[str, str], float] = {}
         for arch in (arch for arch, name in NAMES.items() if name in SASNET_3):
             scale = SCALES[budget]
-            config = comparison_config(arch, shape=values.shape[:3], channels=1, parameters=scale.parameters, layers=2)
+            config = sized(arch, values.shape[:3], 1, scale)
             run = fit(NETWORKS[arch], config, values, scale.recipe(arch), seed=seed, device=device)
             curves.append({"method": NAMES[arch], "seed": seed, "step_seconds_error": run.curve[:: max(1, len(run.curve) // 200)]})
             found |= {(NAMES[arch], "last error"): run.curve[-1][2], (NAMES[arch], "seconds"): run.seconds}
