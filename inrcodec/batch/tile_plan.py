@@ -63,7 +63,8 @@ def planned(regions: Regions, options: EncodeOptions, side: int) -> TilePlan:
     shape = tuple(axis.n for axis in content.axes)
     # The mean squared error at which a bit is worth what the rate says: D falls by 2 ln 2 D a bit.
     lam = lam_of_quality(DEFAULT_QUALITY if options.quality is None else options.quality)
-    found = estimate(shape, lambda box: regions.read(box).values, lam / (2 * math.log(2)))
+    distortion = lam / (2 * math.log(2)) if options.psnr is None else 10 ** (-options.psnr / 10)
+    found = estimate(shape, lambda box: regions.read(box).values, distortion)
     root = cut(found, side)
     overlap = tuple(usual_overlap(side) if n > side else 2 for n in shape)
     tiles = tiling(shape, [(axis.lo, axis.hi) for axis in content.axes], overlap, root)

@@ -101,15 +101,18 @@ def encode_tiles(
         told = {name: value for name, value in asdict(options).items() if value != usual[name]}
         ancillary += (provenance(content, {**told, "tile": side}, options.seed),)
     container = tiled(whole, plan.tiling.root, plan.tiling.overlap, tile, plan.count, ancillary)
-    first = folder / "whole.inr"
-    _write(first, container)
-    measured = measure_regions(_opened(first, options.device), regions)
-    container = replace(container, ancillary=(*ancillary, metric_rows(measured, content)))
-    _write(Path(output), container, overwrite=overwrite)
+    if progress is not None:
+        progress(Progress("check", plan.count, plan.count, None, None, None))
+    path = folder / "whole.inr"
+    _write(path, container)
+    measured = measure_regions(_opened(path, options.device), regions)
+    _write(path, replace(container, ancillary=(*ancillary, metric_rows(measured, content))))
+    function, size, samples = _opened(path, options.device).function, path.stat().st_size, math.prod(plan.tiling.shape)
+    if not overwrite and os.path.exists(output):
+        raise UsageError(f"{output}: exists, and is not to be overwritten")
+    os.replace(path, Path(output).resolve())
     shutil.rmtree(folder)
-    size, samples = os.path.getsize(output), math.prod(plan.tiling.shape)
     target, met = _target(options, measured.psnr, size, samples)
-    function = _opened(Path(output), options.device).function
     trained = sum(param.size for param in function.network.params(function.config) if param.trainable)
     return TiledReport(
         arch=function.network.id,
@@ -202,8 +205,8 @@ def _tell(progress: ProgressCallback | None, done: int, count: int, eta: float |
         progress(Progress("tiles", done, count, None, None, eta))
 
 
-def _write(path: Path, container: Container, *, overwrite: bool = True) -> None:
-    with atomic_file(path, overwrite=overwrite) as file:
+def _write(path: Path, container: Container) -> None:
+    with atomic_file(path) as file:
         for piece in pieces(container):
             file.write(piece)
 
