@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import sys
 
 import numpy as np
@@ -233,3 +234,16 @@ def test_pictures_are_averaged_over_blocks():
     rough = np.random.default_rng(0).integers(0, 256, (12, 8, 3), dtype=np.uint8)
     assert averaged(rough, 4).shape == (3, 2, 3)
     assert abs(averaged(rough, 4).mean() - rough.mean()) < 1
+
+
+def test_the_benchmark_of_tiles_counts_what_is_read_and_held() -> None:
+    from inrcodec.chunks import Whole
+    from tools import bench_tiles
+
+    ranges = bench_tiles.Counted(Whole(bytes(100)))
+    assert len(ranges.read(90, 120)) == 10 and len(ranges.read(0, 8)) == 8 and ranges.taken == 18
+    found, line = bench_tiles.index_cost(512), bench_tiles.manifest_cost(50)
+    assert 60 < found["bytes"] < 80 and found["held_bytes"] > 100
+    assert 400 < line["bytes"] < 500 and line["held_bytes"] > 100
+    here = bench_tiles.memory(os.getpid())
+    assert here > 10_000_000 and bench_tiles.memory(2**22 + 1) == 0

@@ -1,4 +1,4 @@
-"""Large pictures in tiles: cost and memory by megapixels, seams, what a region reads, and a run that is killed.
+"""Large pictures in tiles: cost and memory by megapixels, seams, what a region reads, a run that is killed; what many tiles and files cost.
 
     python -m tools.bench_tiles [--megapixels 1,2,4,8,14] [--side 400] [--effort 1] [--resume] [--out FILE]
 
@@ -10,6 +10,9 @@ psnr, bytes, tiles           as the command reports
 seam                         mean absolute error within 4 samples of the border of a tile, over that of the rest
 region_share                 the largest part of the file that is read, head and index included, to decode 256 x 256 samples, of 20 places
 kept, done_again             tiles there when the command was killed (SIGKILL) once a third was done; those of them that were encoded twice
+
+Sections of one row each: an index of 2^15 tiles in three dimensions, and a manifest of 10^5 lines: bytes of one, processor microseconds and
+bytes of memory to read one.
 """
 
 import argparse
@@ -21,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +34,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inrcodec import spec
+from inrcodec.batch.manifest import parse
 from inrcodec.bench.machine import versions
 from inrcodec.chunks import Whole
 from inrcodec.container import load_ranges
 from inrcodec.decoder import Inr
+from inrcodec.tile_index import TileEntry, pack_index, unpack_index
+from inrcodec.tiling import Split
 from tools.bench_common import DATA, RESULTS, Results
 
 SOURCE = DATA / "large" / "albert_3250x4333.jpg"
 NEAR, REGION, PLACES = 4, 256, 20
 KILLED = 14  # megapixels of the run that is killed
+INDEXED, TENSORS, LINES = 1 << 12, 18, 100_000  # samples along a side; tensors of a tile; of a manifest
 
 
 def main() -> int:
@@ -56,7 +66,59 @@ def main() -> int:
         if results.wanted("tiles", key):
             with tempfile.TemporaryDirectory() as folder:
                 results.put("tiles", key, measured(Path(folder), size, options.side, options.effort))
+    results.begin("index", side=INDEXED, tile=128, tensors=TENSORS)
+    if results.wanted("index", "3-D"):
+        results.put("index", "3-D", index_cost())
+    results.begin("manifest", lines=LINES)
+    if results.wanted("manifest", "line"):
+        results.put("manifest", "line", manifest_cost())
     return 0
+
+
+def index_cost(side: int = INDEXED) -> dict[str, Any]:
+    """Of a tile, in an index of a cube."""
+    count = (side // 128) ** 3
+    entry = TileEntry(tuple((spec.RANS, 200 + k) for k in range(TENSORS)), (0.3,), (0.1,))
+    payload = pack_index(halved([(0, side)] * 3, iter(range(count))), [entry] * count)
+    axes = [{"name": name, "n": side} for name in "zyx"]
+    tensors = [[spec.LATTICE, 80], *[[spec.TILED, 0]] * TENSORS]
+    head = {"axes": axes, "tiles": {"overlap": [8, 8, 8]}, "tens": tensors, "out": {"channels": [{}]}}
+    found, cost = read_cost(lambda: unpack_index(payload, head), count)
+    assert len(found.entries) == count
+    return {"bytes": round(len(payload) / count, 1), **cost}
+
+
+def halved(box: list[tuple[int, int]], numbers: Iterator[int]) -> Split | int:
+    """A cube cut into cubes of 128."""
+    sides = [b - a for a, b in box]
+    if max(sides) <= 128:
+        return next(numbers)
+    axis = sides.index(max(sides))
+    a, b = box[axis]
+    parts = [halved([cut if k == axis else edge for k, edge in enumerate(box)], numbers) for cut in ((a, (a + b) // 2), ((a + b) // 2, b))]
+    return Split(axis, (a + b) // 2, (parts[0], parts[1]))
+
+
+def manifest_cost(lines: int = LINES) -> dict[str, Any]:
+    """Of a line."""
+    row = {"source": "/data/photos/0000/000000.png", "output": "0000/000000.inr", "task": "0" * 64, "options": "0" * 64, "sha256": "0" * 64}
+    row |= {"bytes": 32768, "psnr": 37.384021, "seconds": 80.123, "worker": "node:12345", "attempts": 1}
+    row |= {"error": None, "exit_code": 0, "message": None}
+    content = b"".join(json.dumps(row | {"output": f"0000/{k:06}.inr"}).encode() + b"\n" for k in range(lines))
+    _, cost = read_cost(lambda: {row["output"]: row for row in parse(content, "manifest")[0]}, lines)
+    return {"bytes": round(len(content) / lines, 1), **cost}
+
+
+def read_cost(read: Callable[[], Any], count: int) -> tuple[Any, dict[str, float]]:
+    """What `read` gives, and the cost of one of its `count` parts: without, and with the tracing of memory."""
+    begin = time.process_time()
+    read()
+    spent = time.process_time() - begin
+    tracemalloc.start()
+    found = read()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return found, {"read_us": round(1e6 * spent / count, 1), "held_bytes": round(held / count)}
 
 
 def measured(folder: Path, megapixels: int, side: int, effort: int) -> dict[str, Any]:
