@@ -147,7 +147,11 @@ def test_a_tile_that_fails_is_told(photo: Path, tmp_path: Path) -> None:
 
     with pytest.raises(InrError, match=r"photo.png: tile \d+: .*expected one of siren.1") as caught:
         encoded(str(photo), tmp_path / "none.inr", pool=Failing())
-    assert caught.value.exit_code == 2 and not (tmp_path / "none.inr").exists()
+    assert caught.value.exit_code == 2 and list(tmp_path.iterdir()) == []
+    (tmp_path / "none.inr.tiles").mkdir()
+    (tmp_path / "none.inr.tiles" / "plan.json").write_text('{"key": "of another"}')
+    encoded(str(photo), tmp_path / "none.inr", side=64)
+    assert [path.name for path in tmp_path.iterdir()] == ["none.inr"]
 
 
 def test_a_size_is_shared_out(photo: Path, tmp_path: Path) -> None:

@@ -85,6 +85,10 @@ def encode_tiles(
             for done, (number, data) in enumerate(_results(work, workers, retries), start=1):
                 write_atomic(folder / _name(number), data)
                 _tell(progress, kept + done, plan.count, (time.monotonic() - begin) / done * (len(work) - done))
+        except BaseException:
+            if not _tiles_in(folder):
+                shutil.rmtree(folder)
+            raise
         finally:
             workers.close()
 
@@ -165,18 +169,21 @@ class _Tasks(Sequence[TileTask]):
 
 
 def _claim(folder: Path, plan: TilePlan) -> None:
-    """Make the folder, or go on in one of the same plan. Raises UsageError for another's."""
+    """Make the folder, or go on in one of the same plan. Raises UsageError where it has tiles of another."""
     path = folder / PLAN
-    if folder.exists():
-        try:
-            theirs = json.loads(path.read_text()).get("key") if path.exists() else None
-        except ValueError:
-            theirs = ""
-        if theirs != plan.key and (theirs is not None or any(folder.iterdir())):
-            raise UsageError(f"{folder}: holds tiles of another source, other options or another version; remove it to begin anew")
+    try:
+        theirs = json.loads(path.read_text()).get("key")
+    except (OSError, ValueError, AttributeError):
+        theirs = None
+    if theirs != plan.key and _tiles_in(folder):
+        raise UsageError(f"{folder}: holds tiles of another source, other options or another version; remove it to begin anew")
     folder.mkdir(parents=True, exist_ok=True)
     boxes = [list(map(list, box)) for box in plan.tiling.boxes]
     write_atomic(path, json.dumps({"key": plan.key, "side": plan.side, "overlap": plan.tiling.overlap, "boxes": boxes}).encode())
+
+
+def _tiles_in(folder: Path) -> list[Path]:
+    return list(folder.glob("[0-9]*.inr"))
 
 
 def _name(number: int) -> str:
