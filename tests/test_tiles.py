@@ -4,6 +4,7 @@ import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ def tiled_file(network: Network, config: Any) -> Container:
     return tiled(head_of(network, config, SHAPE), ROOT, OVERLAP, files.__getitem__, 4, ())
 
 
+@lru_cache(maxsize=1)
+def small_file() -> Container:
+    return tiled_file(*SIREN)
+
+
 def plain_weight(q: float, a: int, b: int, n: int, v: int) -> float:
     def r(t: float) -> float:
         t = min(max(t, 0.0), 1.0)
@@ -117,7 +123,7 @@ def test_weights_sum_to_one_and_few_tiles_meet(root: Split | int, points: list[t
 def test_an_index_comes_back(root: Split | int) -> None:
     boxes = tiling(SHAPE, [(-1, 1)] * 2, OVERLAP, root).boxes
     assert sum(math.prod(b - a for a, b in box) for box in boxes) == math.prod(SHAPE)
-    container = tiled_file(*SIREN)
+    container = small_file()
     entries = unpack_index(container.tile, container.head).entries
     some = tuple(entries[k % 4] for k in range(len(boxes)))
     payload = pack_index(root, some)
