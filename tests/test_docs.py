@@ -107,17 +107,39 @@ def expected_paper_figures(tables: dict[str, dict]) -> list[str]:
     rows = {"plain": "SIREN", "frozen frequencies": "FEmbed", "with masks": "FEmbed + h1 + h2 + h3"}
     figures = [f"{says} {means['sasnet-table4', method, 'PSNR']:.2f} dB" for says, method in rows.items()]
     errors = [f"{means['msa-table3', name, 'relative L2']:.1e}" for name in ("heat", "poisson", "allen-cahn", "advection")]
+    shapes = {method: f"{mean:.3f}" for (table, method, metric), mean in means.items() if (table, metric) == ("sasnet-table3", "IoU")}
+    figures.append(
+        "SASNet {SASNet}, SIREN {SIREN}, FINER {FINER}, FFN {FFN}, PEMLP {PEMLP}; WIRE {WIRE} and Gauss {Gauss}".format(**shapes)
+    )
     return [*figures, f"squared error of {means['msa-function', 'MSA', 'MSE']:.1e}", "{}, {}, {} and {}".format(*errors)]
 
 
 def test_figures_of_the_papers_come_from_the_results() -> None:
     folder = ROOT / "tools" / "results" / "papers"
-    tables = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-table4", "msa-table3", "msa-function")}
+    tables = {
+        name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-table3", "sasnet-table4", "msa-table3", "msa-function")
+    }
     text = " ".join(README.split())
     assert all(table["budget"] == "cpu" for table in tables.values())
     assert all(figure in text for figure in expected_paper_figures(tables)), expected_paper_figures(tables)
     tables["sasnet-table4"]["rows"][0]["ours"][0] += 1
     assert not all(figure in text for figure in expected_paper_figures(tables))
+
+
+def expected_tile_figures(results: dict) -> list[str]:
+    rows = results["tiles"]["rows"]
+    lists = [[f"{row[name]:{form}}" for row in rows] for name, form in (("processor_seconds", ".0f"), ("peak_mib", "d"), ("seam", ".2f"))]
+    return [f"{', '.join(row['key'].split()[0] for row in rows[:-1])} and", *(f"{', '.join(each[:-1])} and {each[-1]}" for each in lists)]
+
+
+def test_figures_of_tiles_come_from_the_results() -> None:
+    results = json.loads((ROOT / "tools" / "results" / "tiles_cpu.json").read_text())
+    text, plan = " ".join(README.split()), (ROOT / "docs" / "scale.md").read_text()
+    assert all(figure in text for figure in expected_tile_figures(results)), expected_tile_figures(results)
+    for section, line in (("index", "{bytes:.0f} bytes; {read_us:.0f} us and"), ("manifest", "{bytes:.0f} bytes; {read_us:.0f} us and")):
+        assert line.format(**results[section]["rows"][0]) in plan
+    results["tiles"]["rows"][0]["seam"] += 1
+    assert not all(figure in text for figure in expected_tile_figures(results))
 
 
 def expected_enlarged_figures(results: dict) -> list[str]:
