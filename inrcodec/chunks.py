@@ -3,14 +3,14 @@
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Protocol, overload
+from typing import Protocol
 
 from inrcodec import spec
 from inrcodec.errors import CorruptFile, InputError
+from inrcodec.numbered import Numbered
 
 HEADER = 8  # bytes before a payload
 
@@ -121,7 +121,7 @@ def place(kind: bytes, offset: int) -> str:
 
 
 @dataclass(frozen=True)
-class TileData(Sequence[bytes]):
+class TileData(Numbered[bytes]):
     """The payloads of adjacent DATA chunks, the first at `start`, `lengths` bytes each, read and checked when they are taken."""
 
     ranges: Ranges
@@ -140,14 +140,7 @@ class TileData(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> "tuple[bytes, ...]": ...
-    def __getitem__(self, index: int | slice) -> "bytes | tuple[bytes, ...]":
-        if isinstance(index, slice):
-            return tuple(self[k] for k in range(len(self))[index])
-        number = range(len(self))[index]
+    def item(self, number: int) -> bytes:
         offset = self.starts[number]
         # One read: each may be a request over a network.
         piece = Piece(self.ranges.read(offset, self.starts[number + 1]), offset, self.ranges.size)

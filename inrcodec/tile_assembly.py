@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any
 
 from inrcodec import spec
 from inrcodec.chunks import Chunk
 from inrcodec.container import Container
+from inrcodec.numbered import Numbered
 from inrcodec.tile_index import TileEntry, pack_index
 from inrcodec.tiling import Split
 
@@ -76,7 +77,7 @@ def _own(tensors: list[_Tensor], common: list[_Tensor | None]) -> Iterator[_Tens
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts(Sequence[bytes]):
+class _Parts(Numbered[bytes]):
     """The DATA of every tile."""
 
     load: Load
@@ -86,12 +87,5 @@ class _Parts(Sequence[bytes]):
     def __len__(self) -> int:
         return self.size
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[bytes, ...]: ...
-    def __getitem__(self, index: int | slice) -> bytes | tuple[bytes, ...]:
-        if isinstance(index, slice):
-            return tuple(self[k] for k in range(self.size)[index])
-        number = range(self.size)[index]
+    def item(self, number: int) -> bytes:
         return b"".join(tensor.payload for tensor in _own(_tensors(self.load(number)), self.common))

@@ -14,7 +14,7 @@ import pytest
 import inrcodec
 from conformance import adapter, compared, minidecoder, run
 from inrcodec import residual, spec
-from inrcodec.errors import InrError
+from tests.readers import outcomes
 from tools import small_files, small_residuals, small_tiles
 
 PATH = Path(minidecoder.__file__)
@@ -158,20 +158,6 @@ def test_without_zstd_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
     assert minidecoder.open(FILES["windows"]).decode().shape == (12, 1)
 
 
-def outcome_of_both(data: bytes) -> tuple[int, int]:
-    """Exit codes of the minidecoder and of the package, 0 where a file decodes."""
-    codes = [0, 0]
-    try:
-        minidecoder.open(data).decode()
-    except minidecoder.InrError as error:
-        codes[0] = error.code
-    try:
-        inrcodec.open(data, backend="numpy", device="cpu").decode()
-    except InrError as error:
-        codes[1] = error.exit_code
-    return codes[0], codes[1]
-
-
 def damaged(data: bytes, random: Random) -> bytes:
     """A byte changed, taken out or put in within any chunk but DONE; the checksums are right again."""
     chunks, at = [], 8
@@ -193,7 +179,7 @@ def test_both_readers_judge_damage_alike(name: str) -> None:
     with np.errstate(all="ignore"):
         for _ in range(60):
             data = damaged(BYTES[name], random)
-            mini, package = outcome_of_both(data)
+            mini, package = outcomes(minidecoder, data)
             assert mini == (minidecoder.UNSUPPORTED if "tiles" in run.needs(data) and mini != package else package), data.hex()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import inrcodec
 from conformance import adapter, minidecoder, tiledecoder
-from inrcodec.errors import InrError
+from tests.readers import outcomes
 from tests.test_minidecoder import BYTES, damaged
 from tools import small_tiles
 from tools.small_files import joined
@@ -20,20 +20,6 @@ from tools.small_files import joined
 PATH = Path(tiledecoder.__file__)
 FILES = small_tiles.files()
 VALID = PATH.parent / "valid" / "2"
-
-
-def outcomes(data: bytes) -> tuple[int, int]:
-    """Exit codes of the decoder of tiles and of the package, 0 where a file decodes."""
-    codes = [0, 0]
-    try:
-        tiledecoder.open(data).decode()
-    except minidecoder.InrError as error:
-        codes[0] = error.code
-    try:
-        inrcodec.open(data, backend="numpy", device="cpu").decode()
-    except InrError as error:
-        codes[1] = error.exit_code
-    return codes[0], codes[1]
 
 
 def test_it_needs_numpy_the_standard_library_and_its_folder_only() -> None:
@@ -118,14 +104,14 @@ def tall(splits: int, *, comb: bool) -> bytes:
 
 @pytest.mark.parametrize(("splits", "comb", "code"), [(64, True, 0), (65, True, 4), (1100, False, 0)])
 def test_deep_trees_and_many_tiles(splits: int, comb: bool, code: int) -> None:
-    assert outcomes(tall(splits, comb=comb)) == (code, code)
+    assert outcomes(tiledecoder, tall(splits, comb=comb)) == (code, code)
 
 
 def test_chunks_beside_those_of_tiles_count() -> None:
     head, index, *data, done = small_tiles.pair().chunks()
     for notes, code in ((1020, 0), (1021, 6)):
         file = joined([head, index, *[(b"pROV", b"\x80")] * notes, *data, done])
-        assert outcomes(file) == (code, code), notes
+        assert outcomes(tiledecoder, file) == (code, code), notes
 
 
 @pytest.mark.parametrize("name", [*FILES, *BYTES])
@@ -134,7 +120,7 @@ def test_both_readers_judge_damage_alike(name: str) -> None:
     with np.errstate(all="ignore"):
         for _ in range(80 if name in FILES else 20):
             data = damaged((FILES | BYTES)[name], random)
-            ours, package = outcomes(data)
+            ours, package = outcomes(tiledecoder, data)
             assert ours == package, data.hex()
             seen.add(ours)
     assert 4 in seen

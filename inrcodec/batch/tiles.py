@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from inrcodec.assembly import head_of, metadata_chunks, provenance
 from inrcodec.batch.options import EncodeOptions, encode_with
@@ -25,6 +25,7 @@ from inrcodec.decoder import Inr
 from inrcodec.errors import InrError, UsageError
 from inrcodec.files import atomic_file, write_atomic
 from inrcodec.limits import DEFAULT_LIMITS
+from inrcodec.numbered import Numbered
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quality import metric_rows
 from inrcodec.quality_regions import measure_regions
@@ -142,7 +143,7 @@ def do_tile(task: TileTask) -> Result:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tasks(Sequence[TileTask]):
+class _Tasks(Numbered[TileTask]):
     """The tiles that are left to do; the samples of one are read when it is begun."""
 
     regions: Regions
@@ -153,14 +154,8 @@ class _Tasks(Sequence[TileTask]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> TileTask: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TileTask, ...]: ...
-    def __getitem__(self, index: int | slice) -> TileTask | tuple[TileTask, ...]:
-        if isinstance(index, slice):
-            return tuple(self[k] for k in range(len(self))[index])
-        number = self.numbers[index]
+    def item(self, number: int) -> TileTask:
+        number = self.numbers[number]
         size = None if self.plan.sizes is None else self.plan.sizes[number]
         options = replace(self.options, kind=None, frames=None, rate=None, bpp=None, size=size, deterministic=True, strip=False)
         content = self.regions.content
