@@ -115,8 +115,8 @@ SCALES = {
 }
 SHORTER = {
     "smoke": "A generated signal of 24 pixels a side (12 voxels), 12 steps, about 1,500 parameters: it shows that the command works.",
-    "cpu": "Four small signals (photographs of 128 x 128; generated volumes of 48^3, every eighth voxel in a step), figures of one and the"
-    " video of the first alone; 600 steps; about 20,000 parameters each (23,000 in three dimensions).",
+    "cpu": "Pictures of 128 x 128 that come with scikit-image, four for DIV2K, two for each other data set, one for a figure; four"
+    " generated volumes of 48^3, every eighth voxel in a step; 600 steps; about 20,000 parameters each (23,000 in three dimensions).",
     "paper": "Full batch, Adam, 5,000 steps, about 128,865 parameters each; measures' unpublished constants are ours.",
 }
 TUNED = {  # tables whose methods have rates of their own

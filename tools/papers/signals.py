@@ -1,5 +1,5 @@
-"""What is measured: generated signals for the smoke budget, four bundled photographs and generated volumes for cpu, the papers' data sets
-for paper."""
+"""What is measured: generated signals for the smoke budget, bundled pictures and generated volumes for cpu, the papers' data sets for
+paper."""
 
 from pathlib import Path
 
@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from tools.bench_common import DATA
 
 SMOKE, CPU = 24, 128  # pixels along a side
-BUNDLED = ("astronaut", "chelsea", "coffee", "rocket")  # with scikit-image
+BUNDLED = {  # with scikit-image, in place of a paper's data set
+    "div2k": ("astronaut", "chelsea", "coffee", "rocket"),
+    "kodak": ("stereo_motorcycle", "immunohistochemistry"),
+    "ct": ("shepp_logan_phantom", "retina"),
+    "ffhq": ("astronaut", "chelsea"),
+}
+FACES = {"astronaut": (30, 160), "chelsea": (100, 110)}  # rows and columns above and left of a face
 PHOTOGRAPHS = {"div2k": "DIV2K", "kodak": "Kodak", "ct": "the TCIA CT slices", "ffhq": "FFHQ"}
 
 
@@ -18,7 +24,8 @@ def images(budget: str, folder: str) -> dict[str, NDArray[np.float32]]:
     if budget == "smoke":
         return {"pattern": pattern(SMOKE)}
     if budget == "cpu":
-        return {name: photograph(name, CPU) for name in BUNDLED}
+        read = portrait if folder == "ffhq" else photograph
+        return {name: read(name, CPU) for name in BUNDLED[folder]}
     from PIL import Image
 
     paths = sorted((DATA / folder).glob("*.png"))
@@ -40,14 +47,27 @@ def pattern(size: int) -> NDArray[np.float32]:
 
 
 def photograph(name: str, size: int) -> NDArray[np.float32]:
-    """The middle of a photograph of scikit-image, as large a square as a multiple of `size` fits, averaged over blocks."""
-    import skimage.data
-
-    whole = getattr(skimage.data, name)().astype(np.float32) / 255
+    """The middle of a picture of scikit-image, as large a square as a multiple of `size` fits, averaged over blocks."""
+    whole = _bundled(name)
     step = min(whole.shape[:2]) // size
     top, left = ((n - step * size) // 2 for n in whole.shape[:2])
     blocks = whole[top : top + step * size, left : left + step * size].reshape(size, step, size, step, 3)
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+
+
+def portrait(name: str, size: int) -> NDArray[np.float32]:
+    top, left = FACES[name]
+    return _bundled(name)[top : top + size, left : left + size]
+
+
+def _bundled(name: str) -> NDArray[np.float32]:
+    """A picture of scikit-image (h, w, 3) in [0, 1]; of a stereo pair the left one."""
+    import skimage.data
+    from skimage.util import img_as_float32
+
+    found = getattr(skimage.data, name)()
+    picture = img_as_float32(found[0] if isinstance(found, tuple) else found)
+    return np.asarray(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2), dtype=np.float32)
 
 
 def smoke(size: int, seed: int = 0) -> NDArray[np.float32]:
