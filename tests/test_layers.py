@@ -35,6 +35,7 @@ ORDER = (
     ("quality_regions",),
     ("codec", "doctor", "solve"),
     ("batch", "bench"),
+    ("serve",),
     ("cli", "pillow", "xarray", "trimesh", "napari"),
     ("__main__", "__init__"),
 )
@@ -68,6 +69,11 @@ HEAVY = {
     "ray": ("batch/ray_executor.py",),
     "dask": ("batch/dask_executor.py",),
     "distributed": ("batch/dask_executor.py",),
+    "fastapi": ("serve/",),
+    "starlette": ("serve/",),
+    "pydantic": ("serve/",),
+    "anyio": ("serve/",),
+    "uvicorn": ("serve/",),
 }
 LAZY = ("PIL", "zarr", "fsspec", "tinycudann", "skimage", "matplotlib", "pysz", "zfpy", "ray", "dask", "distributed")
 SHELLS = ("pillow.py", "xarray.py", "trimesh.py", "napari.py")  # each imported by who uses its library, and by nothing here

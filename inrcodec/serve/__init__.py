@@ -1,0 +1,10 @@
+"""The service: .inr files as objects, encodes as jobs, decodes as pictures, tiles, points, meshes and sound over HTTP.
+
+settings    what a server may do, and where it keeps things
+library     .inr files by the SHA-256 of their bytes
+opened      those in use, opened, within so many bytes
+workers     decodes in threads: how many at once, how many wait, equal ones once
+problems    errors as problem+json (RFC 9457), of the classes of errors.py
+service     all of these together, one per process
+app         the ASGI application: routes and what surrounds them
+"""
