@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inrcodec.errors import InrError, UsageError
-from inrcodec.serve import objects
+from inrcodec.serve import jobs, objects
 from inrcodec.serve.guard import Guard
 from inrcodec.serve.problems import Refused, answer, handle
 from inrcodec.serve.service import Shown, make_service
@@ -19,7 +20,7 @@ from inrcodec.version import VERSION
 
 DESCRIPTION = "Signals as small neural networks: .inr files kept, encoded, and decoded at any resolution."
 
-ROUTERS = (objects.router,)
+ROUTERS = (objects.router, jobs.router)
 
 
 def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Guard:
@@ -36,8 +37,13 @@ def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Guard:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service = app.state.service
+    if not service.settings.read_only:
+        service.jobs.start()
     yield
-    app.state.service.workers.close()
+    service.watch.close()
+    await anyio.to_thread.run_sync(service.jobs.stop)
+    service.workers.close()
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
