@@ -18,6 +18,7 @@ VERBS = {
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
+    "view": "show .inr files in the browser",
     "export-onnx": "write the function of an .inr file as an ONNX model",
     "convert": "write an .inr file anew, with other metadata",
     "solve": "solve a differential equation and write the solution as an .inr file",

@@ -6,5 +6,7 @@ opened      those in use, opened, within so many bytes
 workers     decodes in threads: how many at once, how many wait, equal ones once
 problems    errors as problem+json (RFC 9457), of the classes of errors.py
 service     all of these together, one per process
+site        pages for people, of what lies in pages/
+running     the loop at a socket
 app         the ASGI application: routes and what surrounds them
 """

@@ -4,9 +4,10 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inrcodec.serve.problems import Refused, answer
@@ -47,7 +48,8 @@ class Guard:
         try:
             self._check(scope, headers)
         except Refused as error:
-            await answer(error, request_id=scope["request_id"])(scope, receive, sent)
+            admitted = self._admitted(scope, headers) if error.status == 401 else None
+            await (admitted or answer(error, request_id=scope["request_id"]))(scope, receive, sent)
             return
         await self._app(scope, receive, sent)
 
@@ -62,6 +64,22 @@ class Guard:
             return
         if not any(hmac.compare_digest(each.encode(), token.encode()) for each in tokens(headers)):
             raise Refused(401, "token: expected one, as Authorization: Bearer TOKEN")
+
+    def _admitted(self, scope: Scope, headers: Headers) -> Response | None:
+        """Whoever opens a page with ?token= and the right one has it as a cookie from then on, and out of the address."""
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = [value for name, value in query if name == "token"]
+        token = self._settings.token
+        if scope["method"] != "GET" or token is None or not any(hmac.compare_digest(each.encode(), token.encode()) for each in given):
+            return None
+        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        # One slash at the start: two would name another server.
+        target = "/" + quote(scope["path"].lstrip("/"), safe="/:,.!^~") + (f"?{rest}" if rest else "")
+        reply = Response(status_code=303, headers={"Location": target})
+        reply.set_cookie(
+            cookie_of(headers.get("host", "")), token, path="/", httponly=True, samesite="strict", secure=scope.get("scheme") == "https"
+        )
+        return reply
 
 
 def host_of(name: str) -> str:
@@ -85,8 +103,17 @@ def tokens(headers: Headers) -> Iterable[str]:
         yield value.strip()
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name in (COOKIE, cookie_of(headers.get("host", ""))):
             yield value
+
+
+def cookie_of(host: str) -> str:
+    """The name of a server's cookie: browsers give those of one port to all ports of a host, where several servers may run."""
+    try:
+        port = urlsplit(f"//{host}").port
+    except ValueError:
+        port = None
+    return COOKIE if port is None else f"{COOKIE}_{port}"
 
 
 def add_headers(headers: MutableHeaders, request_id: str, *, foreign: bool) -> None:
