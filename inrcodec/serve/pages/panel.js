@@ -18,7 +18,7 @@ export function fillPanel(panel, object) {
       ['Channels', info.channels.map(channel => channel.name).join(' ')],
       ['Depth', info.dtype ?? `${info.bits} bits`],
       ...info.channels.filter(channel => 'low' in channel).map(channel => [`Range of ${channel.name}`, `${short(channel.low)} … ${short(channel.high)}`]),
-      ...(info.space.spacing ? [['Spacing', `${info.space.spacing.map(short).join(' × ')} ${info.space.units ?? ''}`]] : []),
+      ...spacingOf(info),
       ...(info.residual ? [['Residual', info.residual.bound ? `within ${short(info.residual.bound)} of the source` : 'lossless']] : []),
       ...(info.tiles ? [['Tiles', grouped(info.tiles.count)]] : []),
     ])),
@@ -53,6 +53,12 @@ const folded = (title, content) => el('details', {}, el('summary', {}, title), c
 const list = rows => el('dl', {}, ...rows.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, String(value))]));
 
 const short = value => Number.isInteger(value) ? grouped(value) : String(Number(value.toPrecision(5)));
+
+function spacingOf({ kind, space: { spacing, units = '' } }) {
+  if (!spacing) return [];
+  if (kind === 'audio' || kind === 'video') return [['Rate', `${short(1 / spacing[0])} ${kind === 'audio' ? 'Hz' : 'frames a second'}`]];
+  return [['Spacing', `${spacing.map(short).join(' × ')} ${units}`]];
+}
 
 const spoken = name => name.replaceAll('_', ' ').replace(/^./, first => first.toUpperCase());
 

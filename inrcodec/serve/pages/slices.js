@@ -18,13 +18,14 @@ export async function show({ id, object, info, state, view, tools, failed }) {
     return `/v1/objects/${id}/render?format=png${slice}${grey}${more}`;
   };
   const seen = new Map();
-  const picture = async where => {
-    const known = seen.get(where);
-    if (known) return known;
-    const made = await askPicture(where);
-    seen.set(where, made);
-    if (seen.size > KEPT) seen.delete(seen.keys().next().value);
-    return made;
+  const picture = where => {
+    if (!seen.has(where)) {
+      const asked = askPicture(where);
+      asked.catch(() => seen.delete(where));
+      seen.set(where, asked);
+      if (seen.size > KEPT) seen.delete(seen.keys().next().value);
+    }
+    return seen.get(where);
   };
   // Rows and columns of a slice are the axes that are left, in their order.
   const across = () => [0, 1, 2].filter(each => !deep ? each < 2 : each !== axis).reverse();
@@ -110,6 +111,7 @@ export async function show({ id, object, info, state, view, tools, failed }) {
     bounds ? group('Window', ...bounds.map(each => each.label), button('Reset', () => grey(...ranges), { title: 'The whole range' })) : null,
   ].filter(Boolean));
   update();
+  await picture(address());
 
   return {
     key(name) {

@@ -134,8 +134,9 @@ export class Stage {
     const { x, y, z } = this.#at(), [columns, rows] = this.#size, [ux, uy] = this.#unit, { width, height } = this.#canvas;
     const edges = (middle, pixels, unit, n) => [clamp(Math.floor(middle - pixels / 2 / z / unit), 0, n - 1), clamp(Math.ceil(middle + pixels / 2 / z / unit), 1, n)];
     const [left, right] = edges(x, width, ux, columns), [top, bottom] = edges(y, height, uy, rows);
-    const enough = this.#picture && this.#picture.width >= columns * z * ux && this.#picture.height >= rows * z * uy;
-    if (this.#picture && !enough && right > left && bottom > top) {
+    if (!this.#picture) return;
+    const enough = this.#picture.width >= columns * z * ux && this.#picture.height >= rows * z * uy;
+    if (!enough && right > left && bottom > top) {
       this.#asked?.abort();
       const asked = this.#asked = new AbortController();
       const size = [(right - left) * z * ux, (bottom - top) * z * uy].map(edge => Math.max(1, Math.min(FINEST, Math.ceil(edge))));

@@ -14,7 +14,7 @@ export async function show({ id, object, info, state, view, tools, failed }) {
     const key = Number(t.toFixed(3));
     if (!seen.has(key)) {
       const asked = askPicture(`/v1/objects/${id}/frames/${key}.png`);
-      asked.then(made => { asked.picture = made; }, () => seen.delete(key));
+      asked.catch(() => seen.delete(key));
       seen.set(key, asked);
       if (seen.size > Math.max(KEPT, AHEAD)) seen.delete(seen.keys().next().value);
     }
@@ -84,6 +84,7 @@ export async function show({ id, object, info, state, view, tools, failed }) {
       button('Fit', () => stage.fit(), { title: 'The whole frame (0)' })),
   );
   go(now);
+  await frame(now);
   return {
     key(name) {
       if (name === ' ') playing ? stop() : start();
