@@ -174,7 +174,12 @@ def test_requests_that_two_readers_read_differently_are_not_read(client: Client,
 
 def test_long_heads_are_refused(client: Client) -> None:
     assert status_of(sent(client, head("GET", "/healthz", "X-Long: " + "a" * 20000))) == 431
-    assert status_of(sent(client, *(head("GET", "/healthz", *[f"X-{k}: {k}" for k in range(4000)])[k * 999 : (k + 1) * 999] for k in range(60)))) == 431
+    assert (
+        status_of(
+            sent(client, *(head("GET", "/healthz", *[f"X-{k}: {k}" for k in range(4000)])[k * 999 : (k + 1) * 999] for k in range(60)))
+        )
+        == 431
+    )
     assert status_of(sent(client, head("GET", "/v1/objects?name=" + "a" * 20000))) == 431
 
 
@@ -239,7 +244,9 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     zeros = stream([0] * entries, [(63, 0)] * entries, 0)
     one = sasnet().with_net(14, [[0.5, 2, entries, 2]]).with_tensor(2, 3, b"\xe8" + bytes((63, 0)) + zeros)
     split = small_tiles.Split
-    chain = split(0, 16, (split(0, 8, (split(0, 4, (0, 1)), split(0, 12, (2, 3)))), split(0, 24, (split(0, 20, (4, 5)), split(0, 28, (6, 7))))))
+    chain = split(
+        0, 16, (split(0, 8, (split(0, 4, (0, 1)), split(0, 12, (2, 3)))), split(0, 24, (split(0, 20, (4, 5)), split(0, 28, (6, 7)))))
+    )
     eight = small_tiles.alike(one.with_head(axes=[{"name": "y", "n": 32}, {"name": "x", "n": 5}]), {2}, chain, 8, (2, 2))
     yield "tiles of much work", eight.bytes()
     wide = siren().with_head(axes=[{"name": "y", "n": 12000}, {"name": "x", "n": 11000}])

@@ -60,7 +60,9 @@ def test_it_begins_with_a_line_and_ends_by_a_signal(tmp_path: Path, number: sign
     lines = [json.loads(line) for line in told.splitlines()]
     assert [each["status"] for each in lines] == [303, 200, 401, 201, 200]
     assert lines[0]["path"] == "/v1/objects?limit=1" and lines[3]["path"] == "/v1/objects?name=a%22%0Ab"
-    assert all(set(each) == {"time", "level", "message", "request_id", "method", "path", "status", "bytes", "ms", "client"} for each in lines)
+    assert all(
+        set(each) == {"time", "level", "message", "request_id", "method", "path", "status", "bytes", "ms", "client"} for each in lines
+    )
 
 
 def test_a_line_of_text_for_every_request(tmp_path: Path) -> None:
@@ -69,7 +71,9 @@ def test_a_line_of_text_for_every_request(tmp_path: Path) -> None:
         assert client.get("/nothing", Authorization=f"Bearer {TOKEN}").status == 404
         server.send_signal(signal.SIGTERM)
         _, told = server.communicate(timeout=60)
-    assert re.fullmatch(r"\S+Z?\+00:00 info request request_id=\w+ method=GET path=/nothing status=404 bytes=\d+ ms=[\d.]+ client=127.0.0.1\n", told)
+    assert re.fullmatch(
+        r"\S+Z?\+00:00 info request request_id=\w+ method=GET path=/nothing status=404 bytes=\d+ ms=[\d.]+ client=127.0.0.1\n", told
+    )
 
 
 def test_a_socket_of_the_user_alone(tmp_path: Path) -> None:
@@ -135,9 +139,9 @@ def test_the_limits_of_the_documentation_are_those_of_the_program() -> None:
 def shown(value: float) -> str:
     """Powers of 2 in a short form."""
     for factor, letter in ((1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")):
-        if isinstance(value, int) and value >= factor and value % factor == 0:
+        if isinstance(value, int) and factor <= value < factor << 10 and value % factor == 0:
             return f"{value // factor} {letter}"
-    return f"{value:g}" if isinstance(value, float) or value >= 10**9 else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_metrics_count_requests_by_route(tmp_path: Path) -> None:

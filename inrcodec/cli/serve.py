@@ -66,20 +66,26 @@ def bound_options(command: Command) -> Command:
 
 
 @click.command(
-    epilog="Example:  inrcodec serve;  INRCODEC_TOKEN=... inrcodec serve /srv/inr --host 0.0.0.0 --allow-host inr.example.org --log-format json",
+    epilog="Example:  inrcodec serve;  INRCODEC_TOKEN=... inrcodec serve /srv/inr --host 0.0.0.0 --allow-host inr.example.org",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("folder", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at. Another than loopback needs a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 for a free one.")
 @click.option("--socket", "unix", metavar="PATH", help="Listen at a Unix socket of this user alone instead.")
-@click.option("--token", envvar="INRCODEC_TOKEN", show_envvar=True, help="What clients have to know; other users of the machine see options.")
+@click.option(
+    "--token", envvar="INRCODEC_TOKEN", show_envvar=True, help="What clients have to know; other users of the machine see options."
+)
 @click.option("--token-file", metavar="FILE", help="The same, from a file.")
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback without a token.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name by which clients ask; repeatable, * for any.")
-@click.option("--proxy", "proxies", multiple=True, metavar="ADDRESS", help="Believe X-Forwarded-For and -Proto of this address; repeatable.")
+@click.option(
+    "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="Believe X-Forwarded-For and -Proto of this address; repeatable."
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Decodes at a time. Default: as many as there are cores.")
-@click.option("--devices", default="auto", show_default=True, metavar="LIST", help="One encoding process on each: cpu,cpu or cuda:0,cuda:1.")
+@click.option(
+    "--devices", default="auto", show_default=True, metavar="LIST", help="One encoding process on each: cpu,cpu or cuda:0,cuda:1."
+)
 @click.option("--read-only", is_flag=True, help="Take no files and no encodes.")
 @click.option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Of the lines on stderr.")
 @bound_options
@@ -106,7 +112,7 @@ def command(
     quiet: bool,
     **bounds: str | None,
 ) -> None:
-    """Keep .inr files in FOLDER, encode what is sent, and decode over HTTP: pictures, tiles, points, meshes, sound. docs/serve.md has it all.
+    """Keep .inr files in FOLDER, encode what is sent, and decode over HTTP: pictures, tiles, points, meshes, sound. See docs/serve.md.
 
     Without FOLDER: the user's own data folder, such as ~/.local/share/inrcodec on Linux. SIZE and N may be 64M, 2G, 4e11.
     """

@@ -165,7 +165,7 @@ def tokens(headers: Headers) -> Iterable[str]:
 
 def equal(given: Iterable[str], token: str) -> bool:
     """Whether one is the token, in a time that does not tell how much of it is right."""
-    return any([hmac.compare_digest(each.encode(), token.encode()) for each in given])
+    return any(hmac.compare_digest(each.encode(), token.encode()) for each in given)
 
 
 def without_token(query: bytes) -> tuple[str, list[str]]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
+import logging
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -14,7 +14,14 @@ from uvicorn.server import ServerState
 from inrcodec.serve.problems import MEDIA_TYPE, Refused, problem_of
 from inrcodec.serve.settings import Bounds
 
-REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 501: "Not Implemented", 503: "Service Unavailable"}
+LOG = logging.getLogger("inrcodec.serve")
+REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+}
 DISCARDED = 64 << 20  # bytes of a body that are still taken after its answer, so that a client that only sends comes to read it
 
 
@@ -51,7 +58,8 @@ class BoundedProtocol(H11Protocol):
             self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._reading, self._writing = _cancelled(self._reading), _cancelled(self._writing)
+        _cancel(self._reading)
+        _cancel(self._writing)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,7 +91,7 @@ class BoundedProtocol(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._writing = _cancelled(self._writing)
+        _cancel(self._writing)
 
     def shutdown(self) -> None:
         """An answer is completed, but for one that has no end."""
@@ -107,7 +115,8 @@ class BoundedProtocol(H11Protocol):
                 self._received = 0
         elif phase != "body":
             return
-        self._phase, self._reading = phase, _cancelled(self._reading)
+        _cancel(self._reading)
+        self._phase = phase
         bounds, now = self._bounds, self.loop.time()
         if phase == "closing":
             self._watch_writing()
@@ -143,18 +152,26 @@ class BoundedProtocol(H11Protocol):
         """Answer where there is no answer yet, and close."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            self.scope["cut"] = status
+            scope: Any = self.scope
+            scope["cut"] = status
             cycle.disconnected = True
             cycle.message_event.set()
+        else:
+            LOG.info("refused", extra={"status": status, "client": (self.client or ("-",))[0]})
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = json.dumps(problem_of(Refused(status, detail))).encode()
-            head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            self.transport.write(head.encode() + body)
+            lines = (
+                f"HTTP/1.1 {status} {REASONS[status]}",
+                f"Content-Type: {MEDIA_TYPE}",
+                f"Content-Length: {len(body)}",
+                "Connection: close",
+            )
+            self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
         self.transport.close()
         self._look()
 
     def _watch_writing(self) -> None:
-        self._writing = _cancelled(self._writing)
+        _cancel(self._writing)
         self._unsent = self.transport.get_write_buffer_size()
         if self._unsent:
             self._writing = self.loop.call_later(self._bounds.idle_seconds, self._check_writing)
@@ -167,8 +184,6 @@ class BoundedProtocol(H11Protocol):
             self._watch_writing()
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
-
-

@@ -59,7 +59,7 @@ def make_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     return Server(config)
 
 
-def serve(settings: Settings, *, unix: Path | None = None, begun: Callable[[str], None] = lambda address: None) -> None:
+def serve(settings: Settings, *, unix: Path | None = None, begun: Callable[[str], object] = str) -> None:
     """Serve until a signal comes; `begun` is told the address. Raises UsageError where it cannot listen there."""
     server = make_server(create_app(settings), settings)
     with listening(settings, unix) as (listener, address):

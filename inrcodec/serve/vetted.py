@@ -1,7 +1,7 @@
 """Whether a file that a client sends takes longer to unpack than a server has for it.
 
-Counted in numbers of a symbol stream of contexts, half a microsecond each on one core. The limits of readers (work.py) are wider: files that
-this server made itself are opened within those alone.
+Counted in numbers of a symbol stream of contexts, half a microsecond each on one core. The limits of readers (work.py) are wider: files
+that this server made itself are opened within those alone.
 """
 
 from inrcodec.decoder import Inr
