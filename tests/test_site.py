@@ -106,7 +106,7 @@ def test_a_token_in_the_address_becomes_a_cookie(tmp_path: Path) -> None:
         reply = client.get("/view/a?x=1&token=secret-of-the-test&y=%2F")
         assert (reply.status, reply.headers["location"]) == (303, "/view/a?x=1&y=%2F")
         cookie = reply.headers["set-cookie"]
-        assert "HttpOnly" in cookie and "SameSite=strict" in cookie and f"inrcodec_token_{client.port}=" in cookie
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and f"inrcodec_token_{client.port}=" in cookie
         assert client.get("/", Cookie=cookie.split(";")[0]).status == 200
         assert client.get("/", Cookie=f"inrcodec_token_{client.port + 1}=wrong; {cookie.split(';')[0]}").status == 200
         assert client.get("/?token=wrong").status == 401

@@ -1,7 +1,6 @@
 """inrcodec view"""
 
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,20 +33,20 @@ def command(input: str, source: str | None, port: int, browser: bool, backend: s
     try:
         from inrcodec.serve.app import create_app
         from inrcodec.serve.library import id_of_file
-        from inrcodec.serve.running import run
+        from inrcodec.serve.server import listening, make_server
         from inrcodec.serve.service import Shown
         from inrcodec.serve.settings import Settings
     except ImportError as error:
         raise BackendMissing(f"view: needs {error.name}; pip install 'inrcodec[serve]'") from error
 
-    token = secrets.token_urlsafe(24)
-    with listening(port) as bound, TemporaryDirectory(prefix="inrcodec-", ignore_cleanup_errors=True) as folder:
-        own = bound.getsockname()[1]
-        settings = Settings(folder=Path(folder), host=HOST, port=own, token=token, read_only=True, backend=backend, device=device)
-        app = create_app(settings, [Shown(path, of) for path, of in shown])
-        page = "/" if Path(input).is_dir() else f"/view/{id_of_file(shown[0][0])}"
-        announce(f"http://{HOST}:{own}{page}?token={token}", browser=browser)
-        run(app, bound)
+    token, page = secrets.token_urlsafe(24), "" if Path(input).is_dir() else f"view/{id_of_file(shown[0][0])}"
+    with TemporaryDirectory(prefix="inrcodec-", ignore_cleanup_errors=True) as folder:
+        settings = Settings(folder=Path(folder), host=HOST, port=port, token=token, read_only=True, backend=backend, device=device)
+        server = make_server(create_app(settings, [Shown(path, of) for path, of in shown]), settings)
+        # Bound before it is announced, so that no page is asked for too early.
+        with listening(settings) as (bound, address):
+            announce(f"{address}{page}?token={token}", browser=browser)
+            server.run(sockets=[bound])
 
 
 def announce(address: str, *, browser: bool) -> None:
@@ -58,14 +57,6 @@ def announce(address: str, *, browser: bool) -> None:
         import webbrowser
 
         webbrowser.open(address)
-
-
-def listening(port: int) -> socket.socket:
-    """Before anything is announced, so that no page is asked for too early. Raises UsageError where the port is taken."""
-    try:
-        return socket.create_server((HOST, port))
-    except OSError as error:
-        raise UsageError(f"--port {port}: {error.strerror or error}") from error
 
 
 def files_of(path: Path, source: Path | None) -> Sequence[tuple[Path, Path | None]]:

@@ -67,7 +67,7 @@ def sent(request: Request, found: Asset, status: int = 200) -> Response:
     return Response(found.body, status, headers=headers, media_type=found.media_type)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def home(request: Request) -> Response:
     page = asset(HOME)
     if service_of(request).settings.read_only:
@@ -75,7 +75,7 @@ async def home(request: Request) -> Response:
     return sent(request, page)
 
 
-@router.api_route("/view/{id}", methods=["GET", "HEAD"])
+@router.get("/view/{id}")
 async def view(request: Request, id: str) -> Response:
     """The page tells in words what is wrong with an object, so it is sent for those that are not there too."""
     try:
@@ -85,6 +85,6 @@ async def view(request: Request, id: str) -> Response:
     return sent(request, asset(VIEW))
 
 
-@router.api_route("/static/{file}", methods=["GET", "HEAD"])
+@router.get("/static/{file}")
 async def static(request: Request, file: str) -> Response:
     return sent(request, asset(file if file in TYPES else ""))  # pages have addresses of their own
