@@ -24,12 +24,12 @@ def wavefronts(sizes: Sequence[int]) -> int:
     return 1 + sum((n - 1) << (d - 1 - k) for k, n in enumerate(sizes))
 
 
-def plane_work(sizes: Sequence[int]) -> int:
+def plane_work(sizes: Sequence[int], wavefront: int = WAVEFRONT) -> int:
     """Coding work of one plane that contexts code."""
-    return math.prod(sizes) + WAVEFRONT * wavefronts(sizes)
+    return math.prod(sizes) + wavefront * wavefronts(sizes)
 
 
-def tensor_work(param: Param, codec: int, config: Any) -> int:
+def tensor_work(param: Param, codec: int, config: Any, wavefront: int = WAVEFRONT) -> int:
     """Coding work of a tensor of the network."""
     if codec == spec.RANS:
         return param.size
@@ -38,11 +38,11 @@ def tensor_work(param: Param, codec: int, config: Any) -> int:
     if codec == spec.CONTEXT and param.role == "table":
         d: int = config.in_features
         side: int = round(param.shape[-2] ** (1 / d))
-        return param.shape[-1] * plane_work((side,) * d)
+        return param.shape[-1] * plane_work((side,) * d, wavefront)
     return 0
 
 
-def residual_work(head: Mapping[str, Any]) -> int:
+def residual_work(head: Mapping[str, Any], wavefront: int = WAVEFRONT) -> int:
     """Coding work of the residual; one of no bytes has none."""
     if not any(codec == spec.RESIDUAL and length for codec, length in head["tens"]):
         return 0
@@ -50,7 +50,7 @@ def residual_work(head: Mapping[str, Any]) -> int:
     sizes = plane_sizes([axis["n"] for axis in head["axes"]])
     rows: int = next(bands(sizes)).stop
     planes = [((rows, *sizes[1:]), sizes[0] // rows), ((sizes[0] % rows, *sizes[1:]), 1)]
-    return channels * sum(plane_work(part) * count for part, count in planes if part[0])
+    return channels * sum(plane_work(part, wavefront) * count for part, count in planes if part[0])
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,15 @@ class Budget:
     coding: tuple[int, int]
 
 
-def budget(head: Mapping[str, Any], params: Sequence[Param], config: Any, limits: Limits) -> Budget:
-    """Of a checked HEAD with the parameters `params`, a mask and a residual."""
+def budget(head: Mapping[str, Any], params: Sequence[Param], config: Any, limits: Limits, wavefront: int = WAVEFRONT) -> Budget:
+    """Of a checked HEAD with the parameters `params`, a mask and a residual. wavefront: what one counts."""
     parameters, beside = sum(param.size for param in params), 0
     if "valid" in head["out"] or "residual" in head["out"]:
         samples = math.prod(axis["n"] for axis in head["axes"])
         beside = samples * (head["out"].get("valid", False) + len(head["out"]["channels"]) * ("residual" in head["out"]))
     stored = stored_bytes(head)
-    work = sum(tensor_work(param, codec, config) for param, (codec, _) in zip(params, head["tens"], strict=False)) + residual_work(head)
+    work = sum(tensor_work(param, codec, config, wavefront) for param, (codec, _) in zip(params, head["tens"], strict=False))
+    work += residual_work(head, wavefront)
     return Budget(
         elements=(parameters + beside, limits.elements),
         parameters=(parameters, limits.parameters + limits.parameters_per_byte * stored),

@@ -69,13 +69,17 @@ class Page:
 
     def open(self, path: Path, *, width: int = 800, height: int = 600, ratio: float = 1.0, dark: bool = False, fragment: str = "") -> None:
         """A file, in a window of so many CSS pixels, with what stands behind # in its address; waits until all is drawn."""
+        self.visit(path.as_uri() + (fragment and f"#{fragment}"), width=width, height=height, ratio=ratio, dark=dark)
+        self.settle()
+
+    def visit(self, address: str, *, width: int = 800, height: int = 600, ratio: float = 1.0, dark: bool = False) -> None:
+        """A page, as soon as it is loaded."""
         self.errors.clear()
         self.requests.clear()
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=ratio, mobile=False)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.send("Page.navigate", url=path.as_uri() + (fragment and f"#{fragment}"))
+        self.send("Page.navigate", url=address)
         self.wait("document.readyState === 'complete'")
-        self.settle()
 
     def evaluate(self, expression: str) -> Any:
         found = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
-
 from inrcodec.serve.app import create_app
+from inrcodec.serve.server import listening, make_server
 from inrcodec.serve.service import Shown
 from inrcodec.serve.settings import Settings
 
@@ -61,15 +60,16 @@ class Client:
 @contextmanager
 def served(settings: Settings, shown: Sequence[Shown] = ()) -> Iterator[Client]:
     """A client of a server with these settings but for their port, which is a free one."""
-    config = uvicorn.Config(create_app(replace(settings, port=0), shown), host="127.0.0.1", port=0, log_level="critical", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    try:
-        yield Client(server.servers[0].sockets[0].getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(timeout=30)
+    settings = replace(settings, port=0)
+    server = make_server(create_app(settings, shown), settings)
+    with listening(settings) as (listener, _):
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            yield Client(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)

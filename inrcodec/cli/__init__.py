@@ -18,9 +18,11 @@ VERBS = {
     "mesh": "extract the surface of a shape",
     "info": "say what an .inr file holds",
     "verify": "check an .inr file, and against its source",
+    "view": "show .inr files in the browser",
     "export-onnx": "write the function of an .inr file as an ONNX model",
     "convert": "write an .inr file anew, with other metadata",
     "solve": "solve a differential equation and write the solution as an .inr file",
+    "serve": "keep, encode and decode .inr files over HTTP",
     "bench": "measure rate-distortion curves beside other codecs",
     "doctor": "say what this installation can do",
 }

@@ -107,7 +107,7 @@ def open_output(name: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
         yield file
 
 
-def parse_size(text: str | None) -> int | None:
+def parse_size(text: str | None, *, option: str = "--size") -> int | None:
     """Bytes from "51200", "50k", "1.5M" (powers of 1000)."""
     if text is None:
         return None
@@ -119,7 +119,7 @@ def parse_size(text: str | None) -> int | None:
         value = float(number) * factor
         return int(value)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"--size: expected a number of bytes such as 51200, 50k or 1.5M, got {text!r}") from error
+        raise UsageError(f"{option}: expected a number of bytes such as 51200, 50k or 1.5M, got {text!r}") from error
 
 
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:

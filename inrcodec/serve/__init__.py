@@ -9,5 +9,11 @@ encoder     who does them: a process per device (worker), and a thread that tend
 watch       news of jobs for many listeners
 problems    errors as problem+json (RFC 9457), of the classes of errors.py
 service     all of these together, one per process
+vetted      what a sent file may take to unpack
+guard       who may ask, from where
+watched     every request counted (metrics) and logged (logs)
+protocol    HTTP/1.1 with bounds of time
+site        pages for people, of what lies in pages/
 app         the ASGI application: routes and what surrounds them
+server      a process of it: sockets, signals
 """

@@ -11,28 +11,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inrcodec.errors import InrError, UsageError
-from inrcodec.serve import jobs, objects
+from inrcodec.serve import jobs, objects, site, status
 from inrcodec.serve.guard import Guard
+from inrcodec.serve.metrics import Metrics
 from inrcodec.serve.problems import Refused, answer, handle
 from inrcodec.serve.service import Shown, make_service
 from inrcodec.serve.settings import Settings
+from inrcodec.serve.watched import Watched
 from inrcodec.version import VERSION
 
 DESCRIPTION = "Signals as small neural networks: .inr files kept, encoded, and decoded at any resolution."
 
-ROUTERS = (objects.router, jobs.router)
+ROUTERS = (objects.router, jobs.router, status.router, site.router)
 
 
-def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Guard:
+def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Watched:
     """The application over `settings.folder`, and over files that are `shown` from where they lie."""
     app = FastAPI(title="inrcodec", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.service = make_service(settings, shown)
+    app.state.service, app.state.metrics = make_service(settings, shown), Metrics()
     for kind in (InrError, Refused, HTTPException, MemoryError, Exception):
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     for router in ROUTERS:
         app.include_router(router)
-    return Guard(app, settings)
+    return Watched(Guard(app, settings), app.state.metrics)
 
 
 @asynccontextmanager

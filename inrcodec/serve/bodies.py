@@ -14,13 +14,13 @@ async def parts(request: Request, most: int) -> AsyncIterator[bytes]:
     """The body in parts. Raises Refused (413) as soon as it is, or says that it will be, longer than `most` bytes."""
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > most:
-        raise Refused(413, f"body: {stated} bytes: expected at most {most}", headers={"Connection": "close"})
+        raise Refused(413, f"body: {stated} bytes: expected at most {most}")
     total = 0
     try:
         async for part in request.stream():
             total += len(part)
             if total > most:
-                raise Refused(413, f"body: expected at most {most} bytes", headers={"Connection": "close"})
+                raise Refused(413, f"body: expected at most {most} bytes")
             yield part
     except ClientDisconnect as error:
         raise Refused(400, "body: the client went away") from error

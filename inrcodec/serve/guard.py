@@ -1,12 +1,14 @@
 """What surrounds every route: who may ask, from where, and what every answer says."""
 
 import hmac
+import ipaddress
 import re
 import secrets
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inrcodec.serve.problems import Refused, answer
@@ -20,11 +22,21 @@ POLICY = (
     " worker-src 'self' blob:; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 COOKIE = "inrcodec_token"
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # what stands in a header, a cookie and an address as it is
+ANY = ("0.0.0.0", "::")
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, If-None-Match, Range",
+    "Access-Control-Max-Age": "86400",
+    "Allow": "GET, HEAD, OPTIONS",
+}
+EXPOSED = "Accept-Ranges, Content-Length, Content-Range, ETag, Link, X-Request-Id"
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
 class Guard:
-    """The application behind checks of the host, the origin and the token."""
+    """The application behind checks of the request's form, the host, the origin and the token."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
@@ -37,45 +49,107 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        foreign = scope["path"].startswith(FOREIGN)
+        foreign, head = scope["path"].startswith(FOREIGN), scope["method"] == "HEAD"
+        ended = False
 
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(scope=message), scope["request_id"], foreign=foreign)
+            nonlocal ended
+            if ended:
+                return
+            starts = message["type"] == "http.response.start"
+            if starts:
+                found = MutableHeaders(scope=message)
+                add_headers(found, scope["request_id"], foreign=foreign)
+                scope["endless"] = found.get("content-type", "").startswith("text/event-stream")
             await send(message)
+            if head and starts:
+                ended = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         try:
-            self._check(scope, headers)
+            found = self._check(scope, headers)
         except Refused as error:
-            await answer(error, request_id=scope["request_id"])(scope, receive, sent)
-            return
-        await self._app(scope, receive, sent)
+            found = answer(error, request_id=scope["request_id"])
+        if head:
+            # Routes know GET; the answer to HEAD is that without its body.
+            scope["method"] = "GET"
+        await (self._app if found is None else found)(scope, receive, sent)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> Response | None:
+        """An answer that needs no route. Raises Refused."""
+        check_form(scope, self._settings.bounds.head_bytes)
         host = host_of(headers.get("host", ""))
-        if "*" not in self._hosts and host not in self._hosts:
+        if not self._is_ours(host):
             raise Refused(421, f"host: expected one of {', '.join(sorted(self._hosts))}, got {host[:80]!r}; see --allow-host")
-        if scope["method"] not in SAFE and not same_origin(headers):
-            raise Refused(403, f"origin: expected this server's own, got {headers['origin'][:80]!r}")
+        path, method = scope["path"], scope["method"]
+        foreign = path.startswith(FOREIGN)
+        if foreign and method == "OPTIONS":
+            return Response(status_code=204, headers=PREFLIGHT)
+        if method not in SAFE:
+            check_origin(headers)
+        elif not foreign:
+            check_site(headers)
         token = self._settings.token
-        if token is None or scope["path"] in OPEN or scope["method"] == "OPTIONS":
-            return
-        if not any(hmac.compare_digest(each.encode(), token.encode()) for each in tokens(headers)):
+        if token is None or path in OPEN:
+            return None
+        query, given = without_token(scope["query_string"])
+        if method in ("GET", "HEAD") and equal(given, token):
+            return welcomed(scope, query, token)
+        if not equal(tokens(headers), token):
             raise Refused(401, "token: expected one, as Authorization: Bearer TOKEN")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """A page can have any name lead here (DNS rebinding), but not an address that is not its own."""
+        return "*" in self._hosts or host in self._hosts or (self._settings.host in ANY and is_address(host))
+
+
+def check_form(scope: Scope, most: int) -> None:
+    """What servers and proxies read differently is read by none. Raises Refused."""
+    raw, headers = scope["raw_path"], scope["headers"]
+    names = [name for name, _ in headers]
+    size = len(raw) + len(scope["query_string"]) + sum(len(name) + len(value) + 4 for name, value in headers)
+    if size > most:
+        raise Refused(431, f"head: {size} bytes: expected at most {most}", headers={"Connection": "close"})
+    if b"content-length" in names and b"transfer-encoding" in names:
+        raise Refused(400, "body: expected Content-Length or Transfer-Encoding, got both", headers={"Connection": "close"})
+    if not raw.startswith(b"/") or raw.startswith(b"//") or b"\\" in raw:
+        raise Refused(400, "target: expected a path that begins with one /")
 
 
 def host_of(name: str) -> str:
-    """Of a Host header without its port, in lower case; an IPv6 address without its brackets."""
+    """Of a Host header without its port, in lower case; an IPv6 address without its brackets; "" where it is none."""
+    found = _HOST.fullmatch(name.lower())
+    return "" if found is None else found[1] or found[2]
+
+
+def is_address(host: str) -> bool:
     try:
-        return (urlsplit(f"//{name}").hostname or "").lower()
+        ipaddress.ip_address(host)
     except ValueError:
-        return ""
+        return False
+    return True
 
 
-def same_origin(headers: Headers) -> bool:
+def check_origin(headers: Headers) -> None:
     """Whether the page that asks, if it is one, came from here: browsers tell the origin with every request that is not safe."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refused(403, "origin: expected this server's own, got a request of another site")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    if origin is None:
+        return
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or parts.netloc.lower() != headers.get("host", "").lower():
+        raise Refused(403, f"origin: expected this server's own, got {origin[:80]!r}")
+
+
+def check_site(headers: Headers) -> None:
+    """A page of another site may lead here; it does not load parts of this one."""
+    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
+        raise Refused(403, "origin: expected this server's own, got a request of another site")
 
 
 def tokens(headers: Headers) -> Iterable[str]:
@@ -85,8 +159,37 @@ def tokens(headers: Headers) -> Iterable[str]:
         yield value.strip()
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name in (COOKIE, cookie_of(headers.get("host", ""))):
             yield value
+
+
+def cookie_of(host: str) -> str:
+    """The name of a server's cookie: browsers send those of one port to all ports of a host, where several servers may run."""
+    port = host.rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isdecimal() else COOKIE
+
+
+def equal(given: Iterable[str], token: str) -> bool:
+    """Whether one is the token, in a time that does not tell how much of it is right."""
+    return any(hmac.compare_digest(each.encode(), token.encode()) for each in given)
+
+
+def without_token(query: bytes) -> tuple[str, list[str]]:
+    """A query without its parameters `token`, and their values."""
+    parts = query.decode("latin-1").split("&")
+    named = [(part, *part.partition("=")[::2]) for part in parts if part]
+    kept = [part for part, name, _ in named if unquote_plus(name) != "token"]
+    return "&".join(kept), [unquote_plus(value) for _, name, value in named if unquote_plus(name) == "token"]
+
+
+def welcomed(scope: Scope, query: str, token: str) -> Response:
+    """The same address without the token, which the browser keeps in a cookie from now on."""
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    target = scope["raw_path"].decode("ascii") + ("?" + query if query else "")
+    name = cookie_of(Headers(scope=scope).get("host", ""))
+    return Response(
+        status_code=303, headers={"Location": target, "Set-Cookie": f"{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"}
+    )
 
 
 def add_headers(headers: MutableHeaders, request_id: str, *, foreign: bool) -> None:
@@ -98,3 +201,4 @@ def add_headers(headers: MutableHeaders, request_id: str, *, foreign: bool) -> N
     headers.setdefault("Cache-Control", "no-store")
     if foreign:
         headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = EXPOSED

@@ -1,5 +1,6 @@
 """/v1/objects: .inr files in and out."""
 
+import os
 from email.utils import formatdate
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from inrcodec.serve.library import Entry, check_room
 from inrcodec.serve.problems import Refused, told_as
 from inrcodec.serve.schemas import ID, PROBLEMS, ObjectDescription, ObjectEntry, ObjectList
 from inrcodec.serve.service import Service, service_of
+from inrcodec.serve.settings import Bounds
+from inrcodec.serve.vetted import check_cost
 
 MEDIA_TYPE = "application/vnd.inrcodec.inr"
 FOR_EVER = "public, max-age=31536000, immutable"  # ids are hashes of contents
@@ -46,7 +49,7 @@ async def create(request: Request, response: Response, name: Annotated[str, Quer
         size = path.stat().st_size
         await service.workers.run(lambda: check_room(objects.nbytes() - size, size, bounds.disk_bytes))
         with told_as(path, "body"):
-            await service.workers.run(lambda: verify(open_inr(path, limits=bounds.limits()), decode=False))
+            await service.workers.run(lambda: _check(path, size, bounds))
         known = f"sha256-{digest}" in objects.ids()
         entry = objects.entry(f"sha256-{digest}") if known else objects.take(path, digest, name=name)
     finally:
@@ -104,3 +107,10 @@ async def file(request: Request, id: Id) -> Response:
 def _check_writable(service: Service) -> None:
     if service.settings.read_only:
         raise Refused(403, "server: takes no files and no jobs; it only shows what it has")
+
+
+def _check(path: os.PathLike[str], size: int, bounds: Bounds) -> None:
+    """Raises InrError where a file is damaged, or takes more to unpack than it may."""
+    inr = open_inr(path, limits=bounds.limits())
+    check_cost(inr, size, bounds)
+    verify(inr, decode=False)

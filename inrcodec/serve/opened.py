@@ -42,6 +42,14 @@ class Opened:
                     self._held.popitem(last=False)
         return inr
 
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def nbytes(self) -> int:
+        with self._lock:
+            return sum(size for _, size in self._held.values())
+
     def forget(self, name: str) -> None:
         with self._lock:
             self._held.pop(name, None)

@@ -41,6 +41,11 @@ class Workers:
         """Calls that run or wait."""
         return self._inside
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of answers."""
+        return self._kept_bytes
+
     async def answer(self, key: Hashable, make: Callable[[], Answer]) -> Answer:
         """What `make` gives, kept by `key`: the same key is the same answer for ever."""
         found = self._kept.get(key)
