@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inrcodec.errors import InrError, UsageError
-from inrcodec.serve import objects
+from inrcodec.serve import decoding, iiif_routes, objects, tile_routes
 from inrcodec.serve.guard import Guard
 from inrcodec.serve.problems import Refused, answer, handle
 from inrcodec.serve.service import Shown, make_service
@@ -19,7 +19,7 @@ from inrcodec.version import VERSION
 
 DESCRIPTION = "Signals as small neural networks: .inr files kept, encoded, and decoded at any resolution."
 
-ROUTERS = (objects.router,)
+ROUTERS = (objects.router, decoding.router, iiif_routes.router, tile_routes.router)
 
 
 def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Guard:
