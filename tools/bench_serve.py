@@ -7,7 +7,8 @@ tiles of four pictures of 512x512 at random levels and places, one after the oth
 is kept by the server: the row tells how many different ones there were. Networks are not fitted: time does not depend on the parameters'
 values.
 
-Seconds of an answer are from the first byte sent to the last byte read. Memory is the resident memory of the server's process.
+What is not answered at the end is not counted. Seconds of an answer are from the first byte sent to the last byte read. Memory is the
+resident memory of the server's process.
 """
 
 import argparse
@@ -106,7 +107,10 @@ async def load(port: int, names: list[str], *, clients: int, seconds: float, pid
     tasks = [asyncio.create_task(client(port, names, random.Random(number), until, seen)) for number in range(clients)]
     await asyncio.sleep(seconds / 2)
     middle = memory_mib(pid)
-    await asyncio.gather(*tasks)
+    _, late = await asyncio.wait(tasks, timeout=seconds / 2)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     return seen, middle
 
 
