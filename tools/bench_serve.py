@@ -56,7 +56,10 @@ def main() -> None:
     results = Results(arguments.out)
     results.begin("load", options={"pictures": f"{PICTURES} of {SIDE}x{SIDE}", "tile": TILE, "levels": LEVELS})
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as (process, port):
-        names = [put(port, data) for data in pictures()]
+        names = [str(ask(port, "POST", "/v1/objects", data, 201)["id"]) for data in pictures()]
+        for name in names:  # which loads the engine and the files
+            ask(port, "GET", f"/tiles/{name}/tilejson.json", None, 200)
+            ask(port, "GET", f"/tiles/{name}/0/0/0.jpg", None, 200)
         begin = memory_mib(process.pid)
         seen, middle = asyncio.run(load(port, names, clients=arguments.clients, seconds=arguments.seconds, pid=process.pid))
         end = memory_mib(process.pid)
@@ -90,15 +93,16 @@ def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.send_signal(signal.SIGTERM)
 
 
-def put(port: int, data: bytes) -> str:
+def ask(port: int, method: str, target: str, body: bytes | None, status: int) -> dict[str, object]:
+    """The JSON of an answer that must have a status; {} of another."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("POST", "/v1/objects", data)
-    answer = connection.getresponse()
-    told = json.loads(answer.read())
+    connection.request(method, target, body)
+    reply = connection.getresponse()
+    found = reply.read()
     connection.close()
-    if answer.status != 201:
-        raise SystemExit(f"POST /v1/objects: {answer.status}: {told}")
-    return str(told["id"])
+    if reply.status != status:
+        raise SystemExit(f"{method} {target}: {reply.status}: {found.decode(errors='replace')}")
+    return dict(json.loads(found)) if "json" in (reply.getheader("content-type") or "") else {}
 
 
 async def load(port: int, names: list[str], *, clients: int, seconds: float, pid: int) -> tuple[Seen, float]:
