@@ -237,6 +237,44 @@ def test_a_pickle_is_not_loaded(client: Client) -> None:
     assert 400 <= reply.status < 500
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/objects/{}/render?size=40000,30000",
+        "/v1/objects/{}/render?size=1,100000000",
+        "/v1/objects/{}/render?scale=1e9",
+        "/v1/objects/{}/render?scale=nan",
+        "/v1/objects/{}/render?region=0,0,1e308,1e308&size=1e9,1",
+        "/v1/objects/{}/frames/1e400.png",
+        "/v1/objects/{}/mesh.ply?resolution=100000",
+        "/v1/objects/{}/audio.wav?rate=1e12",
+        "/iiif/3/{}/full/%5E40000,30000/0/default.png",
+        "/dzi/1000000000/{}.dzi",
+        "/tiles/{}/64/18446744073709551615/0.png",
+    ],
+)
+def test_a_picture_of_a_billion_samples_is_refused(client: Client, target: str) -> None:
+    reply = client.get(target.format(client.put(ONE)))
+    assert 400 <= reply.status < 500 and reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"[" * 100_000),
+        ("application/json", b'{"coords": [[NaN, 0]]}'),
+        ("application/json", b"\xff\xfe"),
+        ("application/json", b'{"coords": [[' + b"9" * 5000 + b"]]}"),
+        ("application/x-npy", b"\x93NUMPY\1\0"),
+        ("application/x-npy", b"\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 2)}\n"),
+        ("application/msgpack", b"\xdd\xff\xff\xff\xff"),
+        ("application/msgpack", b"\xc1"),
+    ],
+)
+def test_points_that_are_none_are_refused(client: Client, kind: str, body: bytes) -> None:
+    assert 400 <= client.post(f"/v1/objects/{client.put(ONE)}/query", body, Content_Type=kind).status < 500
+
+
 def bombs() -> Iterator[tuple[str, bytes]]:
     """Small files that would take long, or much memory, to unpack."""
     yield from ((case.name, case.data) for case in work_cases())

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import inrcodec
+from inrcodec.serve import objects
 from inrcodec.serve.metrics import Metrics
 from inrcodec.serve.settings import Bounds, Settings
 from tests.served import Client, served
@@ -142,6 +144,25 @@ def shown(value: float) -> str:
         if isinstance(value, int) and factor <= value < factor << 10 and value % factor == 0:
             return f"{value // factor} {letter}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_what_takes_longer_than_the_end_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called, release = threading.Event(), threading.Event()
+
+    def endless(inr: object, *, decode: bool) -> None:
+        called.set()
+        release.wait(60)
+
+    monkeypatch.setattr(objects, "verify", endless)
+    with socket.socket() as connection:
+        with served(Settings(folder=tmp_path, bounds=Bounds(close_seconds=1))) as client:
+            connection.settimeout(60)
+            connection.connect(("127.0.0.1", client.port))
+            connection.sendall(f"POST /v1/objects HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(ONE)}\r\n\r\n".encode() + ONE)
+            assert called.wait(60)
+        answer = connection.recv(1 << 16)
+        release.set()
+    assert answer.startswith(b"HTTP/1.1 503") and b"server: ends" in answer
 
 
 def test_metrics_count_requests_by_route(tmp_path: Path) -> None:

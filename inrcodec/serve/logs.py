@@ -22,10 +22,10 @@ class Lines(logging.Formatter):
         told = {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
         failed = self.formatException(record.exc_info) if record.exc_info else None
         if self._kind == "json":
-            found = {"time": when, "level": record.levelname.lower(), "message": record.getMessage(), **told}
+            found = {"time": when, "level": record.levelname.lower(), "message": record.getMessage().strip(), **told}
             return json.dumps(found if failed is None else found | {"traceback": failed})
         shown = " ".join(f"{name}={printable(str(value))}" for name, value in told.items())
-        line = f"{when} {record.levelname.lower()} {printable(record.getMessage())} {shown}".rstrip()
+        line = f"{when} {record.levelname.lower()} {printable(record.getMessage().strip())} {shown}".rstrip()
         return line if failed is None else f"{line}\n{failed}"
 
 

@@ -1,5 +1,6 @@
 """Every request is counted and logged, and an error that nobody foresaw is told to the log alone."""
 
+import asyncio
 import logging
 import time
 
@@ -7,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inrcodec.serve.guard import without_token
 from inrcodec.serve.metrics import Metrics
+from inrcodec.serve.problems import Refused, answer
 
 LOG = logging.getLogger("inrcodec.serve")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -32,6 +34,10 @@ class Watched:
 
         try:
             await self._app(scope, receive, sent)
+        except asyncio.CancelledError:
+            # The server ends, and has waited as long as it does.
+            if status == 499:
+                await answer(Refused(503, "server: ends"), request_id=scope.get("request_id"))(scope, receive, sent)
         except Exception:
             LOG.exception("internal error", extra={"request_id": scope.get("request_id")})
             if status == 499:
