@@ -178,6 +178,7 @@ def test_metrics_count_requests_by_route(tmp_path: Path) -> None:
         assert lines['inrcodec_requests_total{method="GET",route="other",status="404"}'] == "2"
         assert lines['inrcodec_request_seconds_count{route="/v1/objects/{id}"}'] == "2"
         assert lines["inrcodec_opened_files"] == "1"
+        assert lines['inrcodec_jobs{state="queued"}'] == "0"
         assert not any("nothing" in line or "BREW" in line for line in lines)
         assert client.get("/version").json["version"] == inrcodec.__version__
 
@@ -194,8 +195,6 @@ def test_a_histogram_counts_what_is_below() -> None:
 def test_it_is_not_ready_without_its_folder(tmp_path: Path) -> None:
     with served(Settings(folder=tmp_path / "f")) as client:
         assert client.get("/readyz").status == 200
-        (tmp_path / "f" / "objects").rmdir()
-        (tmp_path / "f" / "sources").rmdir()
-        (tmp_path / "f").rmdir()
+        (tmp_path / "f").rename(tmp_path / "elsewhere")
         assert client.get("/readyz").status == 503
         assert client.get("/healthz").status == 200

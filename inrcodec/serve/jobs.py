@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from inrcodec.errors import UsageError
 from inrcodec.serve import bodies
 from inrcodec.serve.job_options import JobQuery, options_of
-from inrcodec.serve.library import check_room, nbytes_under, on_disk
+from inrcodec.serve.library import on_disk
 from inrcodec.serve.problems import Refused
 from inrcodec.serve.queue import Job
 from inrcodec.serve.schemas import ID, PROBLEMS, Problem
@@ -104,7 +104,7 @@ async def create(request: Request, response: Response, query: Annotated[JobQuery
     await anyio.to_thread.run_sync(jobs.queue.check_waiting, bounds.jobs)
     stated = request.headers.get("content-length", "0")
     if stated.isdigit() and int(stated) <= bounds.source_bytes:
-        await anyio.to_thread.run_sync(_check_room, service, int(stated))
+        await anyio.to_thread.run_sync(service.check_room, int(stated))
     path = service.sources.partial()
     digest = await bodies.into(request, path, bounds.source_bytes)
     try:
@@ -178,7 +178,7 @@ def _accept(service: Service, path: Path, digest: str, query: JobQuery) -> Job:
     size = path.stat().st_size
     if size == 0:
         raise UsageError("body: expected a file to encode, got nothing")
-    _check_room(service, 0)
+    service.check_room(0)
     on_disk(path)  # before the transaction, which others wait for
     return service.jobs.queue.add(
         name=query.name,
@@ -187,19 +187,6 @@ def _accept(service: Service, path: Path, digest: str, query: JobQuery) -> Job:
         most=service.settings.bounds.jobs,
         keep=lambda: service.sources.take(path, digest, name=query.name),
     )
-
-
-def _check_room(service: Service, more: int) -> None:
-    """Raises LimitExceeded where there is none, even without the sources that no job waits for."""
-    most = service.settings.bounds.disk_bytes
-    over = _used(service) + more - most
-    if over > 0:
-        service.jobs.make_room(over)
-        check_room(_used(service), more, most)
-
-
-def _used(service: Service) -> int:
-    return service.objects.nbytes() + service.sources.nbytes() + nbytes_under(service.settings.folder / "checkpoints")
 
 
 def _remove(service: Service, id: str) -> bool:

@@ -15,6 +15,7 @@ from inrcodec.errors import LimitExceeded
 from inrcodec.files import write_atomic
 from inrcodec.serve.problems import Refused
 
+COUNT_SECONDS = 10.0  # for which the bytes of a folder are not counted again, but for what is added
 _ID = re.compile(r"sha256-[0-9a-f]{64}")
 
 
@@ -56,7 +57,11 @@ class Library:
     ) -> None:
         self._folder, self._suffix = folder, suffix
         self._files, self._sources = dict(files or {}), dict(sources or {})
+        self._counted: tuple[float, int] | None = None  # when, and bytes under the folder
         folder.mkdir(parents=True, exist_ok=True)
+
+    def has(self, name: str) -> bool:
+        return name in self._files or self._place(checked(name)).is_file()
 
     def path(self, name: str) -> Path:
         """Where the bytes of an object are. Raises Refused (404) where there is none."""
@@ -68,13 +73,14 @@ class Library:
     def add(self, data: bytes, *, name: str = "", source: str | None = None) -> tuple[Entry, bool]:
         """Keep bytes; the second is whether they were not there. A file is never seen before it is whole."""
         own = id_of(data)
-        if own in self._files or self._place(own).is_file():
+        if self.has(own):
             return self.entry(own), False
         entry = Entry(own, name, len(data), time.time(), source)
         place = self._place(own)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._notes(own), json.dumps(asdict(entry)).encode(), overwrite=True)
         write_atomic(place, data, overwrite=True)
+        self._count(len(data))
         return entry, True
 
     def take(self, path: Path, digest: str, *, name: str = "") -> Entry:
@@ -88,6 +94,7 @@ class Library:
         os.replace(path, place)
         for folder in (place.parent, self._folder):
             on_disk(folder)
+        self._count(entry.nbytes)
         return entry
 
     def partial(self) -> Path:
@@ -113,8 +120,10 @@ class Library:
         path = self.path(name)
         if name in self._files:
             raise Refused(403, f"{name}: is served from where it lies, and cannot be removed")
+        size = path.stat().st_size
         path.unlink(missing_ok=True)
         self._notes(name).unlink(missing_ok=True)
+        self._count(-size)
 
     def ids(self) -> list[str]:
         """In order of their names."""
@@ -130,8 +139,15 @@ class Library:
                 continue
 
     def nbytes(self) -> int:
-        """Of what lies under the folder."""
-        return nbytes_under(self._folder)
+        """Of what lies under the folder, also of what is still coming, but for what other processes did in the last seconds."""
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > COUNT_SECONDS:
+            self._counted = now, nbytes_under(self._folder, without="partial")
+        return self._counted[1] + nbytes_under(self._folder / "partial")
+
+    def _count(self, more: int) -> None:
+        if self._counted is not None:
+            self._counted = self._counted[0], self._counted[1] + more
 
     def _place(self, name: str) -> Path:
         return self._folder / name[7:9] / f"{name}{self._suffix}"
@@ -151,10 +167,11 @@ def on_disk(path: Path) -> None:
         os.close(handle)
 
 
-def nbytes_under(folder: Path) -> int:
-    """Of the files that lie there; those that go away meanwhile do not count."""
+def nbytes_under(folder: Path, *, without: str = "") -> int:
+    """Of the files that lie there, but not in a folder called `without`; those that go away meanwhile do not count."""
     total = 0
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if each != without]
         for name in names:
             with suppress(OSError):
                 total += os.stat(os.path.join(place, name)).st_size

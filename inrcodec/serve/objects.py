@@ -1,15 +1,17 @@
 """/v1/objects: .inr files in and out."""
 
 import os
+import pathlib
 from email.utils import formatdate
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse, Response
 
-from inrcodec.codec import open_inr, verify
+from inrcodec.codec import verify
+from inrcodec.opening import open_inr
 from inrcodec.serve import bodies
-from inrcodec.serve.library import Entry, check_room
+from inrcodec.serve.library import Entry, Library
 from inrcodec.serve.problems import Refused, told_as
 from inrcodec.serve.schemas import ID, PROBLEMS, ObjectDescription, ObjectEntry, ObjectList
 from inrcodec.serve.service import Service, service_of
@@ -47,11 +49,10 @@ async def create(request: Request, response: Response, name: Annotated[str, Quer
     digest = await bodies.into(request, path, bounds.file_bytes)
     try:
         size = path.stat().st_size
-        await service.workers.run(lambda: check_room(objects.nbytes() - size, size, bounds.disk_bytes))
+        await service.workers.run(lambda: service.check_room(0))
         with told_as(path, "body"):
             await service.workers.run(lambda: _check(path, size, bounds))
-        known = f"sha256-{digest}" in objects.ids()
-        entry = objects.entry(f"sha256-{digest}") if known else objects.take(path, digest, name=name)
+        entry, known = await service.workers.run(lambda: _kept(objects, path, digest, name))
     finally:
         path.unlink(missing_ok=True)
     response.status_code = 200 if known else 201
@@ -107,6 +108,13 @@ async def file(request: Request, id: Id) -> Response:
 def _check_writable(service: Service) -> None:
     if service.settings.read_only:
         raise Refused(403, "server: takes no files and no jobs; it only shows what it has")
+
+
+def _kept(objects: Library, path: pathlib.Path, digest: str, name: str) -> tuple[Entry, bool]:
+    """The entry of a file that came, and whether it was there."""
+    own = f"sha256-{digest}"
+    known = objects.has(own)
+    return objects.entry(own) if known else objects.take(path, digest, name=name), known
 
 
 def _check(path: os.PathLike[str], size: int, bounds: Bounds) -> None:

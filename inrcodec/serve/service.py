@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 
 from inrcodec.serve.encoder import Encoder
-from inrcodec.serve.library import Library, id_of_file
+from inrcodec.serve.library import Library, check_room, id_of_file, nbytes_under
 from inrcodec.serve.opened import Opened
 from inrcodec.serve.settings import Settings
 from inrcodec.serve.sources import Sources
@@ -57,6 +57,17 @@ class Service:
     @cached_property
     def watch(self) -> Watch:
         return Watch(self.jobs.queue.some)
+
+    def check_room(self, more: int) -> None:
+        """Raises LimitExceeded where there is none for so many bytes more, even without the sources that no job waits for."""
+        most = self.settings.bounds.disk_bytes
+        over = self._used() + more - most
+        if over > 0:
+            self.jobs.make_room(over)
+            check_room(self._used(), more, most)
+
+    def _used(self) -> int:
+        return self.objects.nbytes() + self.sources.nbytes() + nbytes_under(self.settings.folder / "checkpoints")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from inrcodec import spec
 from inrcodec.serve.metrics import MEDIA_TYPE, Metrics
 from inrcodec.serve.problems import Refused
+from inrcodec.serve.queue import STATES
 from inrcodec.serve.schemas import PROBLEMS
 from inrcodec.serve.service import service_of
 from inrcodec.version import VERSION
@@ -58,4 +59,6 @@ async def metrics(request: Request) -> Response:
         "inrcodec_opened_files": [((), len(service.opened))],
         "inrcodec_opened_bytes": [((), service.opened.nbytes)],
     }
+    counts = await service.workers.run(lambda: {state: service.jobs.queue.count(state) for state in STATES})
+    gauges["inrcodec_jobs"] = [((("state", state),), count) for state, count in counts.items()]
     return Response(found.text(gauges), media_type=MEDIA_TYPE)

@@ -66,6 +66,7 @@ class Workers:
             return await asyncio.shield(self._running[key])
         if self._inside >= self._most:
             raise Refused(429, f"server: {self._inside} requests wait", headers={"Retry-After": str(RETRY_SECONDS)})
+        self._inside += 1
         task = asyncio.ensure_future(self._in_turn(make))
         if key is not None:
             self._running[key] = task
@@ -74,13 +75,13 @@ class Workers:
         return await asyncio.shield(task)
 
     async def _in_turn(self, make: Callable[[], T]) -> T:
-        self._inside += 1
         try:
             await self._turns.acquire()
-            future = asyncio.get_running_loop().run_in_executor(self._pool, make)
-        finally:
+        except BaseException:
             self._inside -= 1
-        future.add_done_callback(lambda _: self._turns.release())
+            raise
+        future = asyncio.get_running_loop().run_in_executor(self._pool, make)
+        future.add_done_callback(lambda _: self._left())
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._seconds)
         except TimeoutError:
@@ -88,6 +89,11 @@ class Workers:
             raise Refused(
                 503, f"server: the answer takes longer than {self._seconds:g} s; ask for less", headers={"Retry-After": "1"}
             ) from None
+
+    def _left(self) -> None:
+        """A thread is free, also when nobody waits for its answer any more."""
+        self._inside -= 1
+        self._turns.release()
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
