@@ -12,6 +12,7 @@ from typing import Any
 from inrcodec.batch.options import EncodeOptions, encode_with
 from inrcodec.codec import Encoded, Report
 from inrcodec.errors import Interrupted
+from inrcodec.files import write_atomic
 from inrcodec.progress import Progress, ProgressCallback
 
 
@@ -36,7 +37,7 @@ def counted(
         if step == wanted.get("dies"):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(wanted.get("seconds", 0.0))
-        Path(checkpoint).write_text(str(step + 1))
+        write_atomic(checkpoint, str(step + 1).encode())
         progress(Progress("fit", step + 1, steps, None, None, 0.0))
     told = _self() if wanted.get("tells") else {}
     return Encoded(json.dumps({"seed": options.seed, "wanted": wanted, **told}).encode(), _report(f"begun at {begun}"))

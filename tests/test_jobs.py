@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,11 @@ def counting(folder: Path, **said: Any) -> Iterator[tuple[Client, Encoder]]:
         made.append(Encoder(*parts, encode=job_work.counted))
         return made[0]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "Encoder", make)
-        with served(Settings(folder=folder, **said)) as client:
-            yield client, made[0]
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # only while it starts: another server has its own
+            patch.setattr(service, "Encoder", make)
+            client = stack.enter_context(served(Settings(folder=folder, **said)))
+        yield client, made[0]
 
 
 @pytest.fixture(scope="module")

@@ -40,11 +40,12 @@ def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Watched:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service = app.state.service
+    encoder = await anyio.to_thread.run_sync(lambda: service.jobs)
     if not service.settings.read_only:
-        service.jobs.start()
+        encoder.start()
     yield
     service.watch.close()
-    await anyio.to_thread.run_sync(service.jobs.stop)
+    await anyio.to_thread.run_sync(encoder.stop)
     service.workers.close()
 
 

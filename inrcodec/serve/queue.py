@@ -91,7 +91,7 @@ class Queue:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(self._db)
         self._db.execute("PRAGMA synchronous = FULL")
         with self._change():
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -270,6 +270,19 @@ class Queue:
     def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Turn on WAL. SQLite does not wait by itself here while another connection, the last one, closes."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def _job(row: sqlite3.Row) -> Job:

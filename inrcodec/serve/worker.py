@@ -124,7 +124,7 @@ def work(pipe: "Connection[Any, Any]", objects: Path, empty: Path, threads: int,
             except EOFError:
                 return
         if isinstance(order, Order):
-            pipe.send(_answer(order, library, encode, pipe, _asker(pipe, ending)))
+            _send(pipe, _answer(order, library, encode, pipe, _asker(pipe, ending)))
 
 
 class _Ending:
@@ -152,6 +152,14 @@ class _Ending:
             self._resting = False
 
 
+def _send(pipe: "Connection[Any, Any]", message: Message) -> None:
+    """Where nobody listens any more the server is gone, and this process with it: nothing else is to happen to what it works on."""
+    try:
+        pipe.send(message)
+    except OSError:
+        os._exit(1)
+
+
 def _asker(pipe: "Connection[Any, Any]", ending: _Ending) -> Callable[[], bool]:
     """Whether the work is to end: what comes while there is work is a Stop. It is asked before every step, and looks now and then."""
     looked = 0.0
@@ -162,7 +170,10 @@ def _asker(pipe: "Connection[Any, Any]", ending: _Ending) -> Callable[[], bool]:
         if now - looked < LOOK_SECONDS:
             return ending.told
         looked = now
-        return ending.told or pipe.poll()
+        try:
+            return ending.told or pipe.poll()
+        except OSError:
+            return True
 
     return asked
 
@@ -173,7 +184,7 @@ def _answer(
     name = safe_name(order.name)
     try:
         source = NamedSource(order.path.read_bytes(), name)
-        encoded = _encoded(source, order, encode, lambda moment: pipe.send(Going(_plain(asdict(moment)))), interrupted)
+        encoded = _encoded(source, order, encode, lambda moment: _send(pipe, Going(_plain(asdict(moment)))), interrupted)
         entry, _ = objects.add(encoded.data, name=order.name, source=order.source)
         return Done(entry.id, _plain(asdict(encoded.report)))
     except Interrupted:
