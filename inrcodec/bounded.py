@@ -90,16 +90,21 @@ def _parts(samples: NDArray[Any]) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
-def _absolute(max_error: float | str, signal: Signal) -> float:
-    """A bound in units of the samples."""
+def stated_bound(max_error: float | str) -> tuple[float, bool]:
+    """A bound as it is given, and whether it is in per cent of the samples' range. Raises UsageError."""
     text = str(max_error).strip()
-    relative = text.endswith("%")
     try:
         value = float(text.removesuffix("%"))
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise UsageError(f"max_error: expected a number of at least 0, or a part of the range such as 0.1%, got {max_error!r}")
+    return value, text.endswith("%")
+
+
+def _absolute(max_error: float | str, signal: Signal) -> float:
+    """A bound in units of the samples."""
+    value, relative = stated_bound(max_error)
     return value / 100 * _extent(signal) if relative else value
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -115,6 +115,7 @@ def encode(
     part: "Part | None" = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> Encoded:
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
@@ -123,9 +124,9 @@ def encode(
     in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
     go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
     seconds for the fit. frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a part of
-    a larger signal. Of shapes only: protocol, "default" or "finer" (its published
-    sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and lossless. Raises
-    InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
+    a larger signal. interrupted: asked before every step of the fit; True ends it as Ctrl-C does. Of shapes only: protocol, "default" or
+    "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and
+    lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import BOUNDED_QUALITY, usual_arch
     from inrcodec.fit.request import Request
@@ -207,6 +208,7 @@ def encode(
             resume=resume,
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
+            stop=interrupted,
         ),
     )
     if progress is not None:

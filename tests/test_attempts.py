@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrcodec.fit.attempts import MOST_ATTEMPTS, stage_start, try_again
+from inrcodec.fit.attempts import MOST_ATTEMPTS, leaves_time, stage_start, try_again
 from inrcodec.fit.plan import Target
 from inrcodec.fit.presets import make_plan
 from inrcodec.fit.quantized import flat_layout, initial_scales
@@ -84,3 +84,8 @@ def test_tries_come_to_an_end() -> None:
 def test_without_a_target_there_is_none() -> None:
     state = some_state()
     assert not try_again(with_scales(state), Target(lam=1e-4), stage_start(state), stage_start(state))
+
+
+def test_a_limit_of_time_leaves_none_unless_it_is_far_away() -> None:
+    assert leaves_time(1e9, None) and leaves_time(100.0, 3600.0)
+    assert not leaves_time(3600.0, 3600.0) and not leaves_time(1000.0, 3600.0)

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from inrcodec import spec
 from inrcodec.errors import UsageError
@@ -59,7 +59,7 @@ def digest(options: EncodeOptions) -> str:
 
 
 def encode_with(
-    source: "str | os.PathLike[str] | bytes | Signal",
+    source: "str | os.PathLike[str] | bytes | IO[bytes] | Signal",
     options: EncodeOptions,
     *,
     part: "Part | None" = None,
@@ -67,6 +67,7 @@ def encode_with(
     resume: bool = False,
     on_interrupt: str = "discard",
     progress: ProgressCallback | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> "Encoded":
     """`inrcodec.encode` with `options`, on as many threads as they say; raises as it does."""
     from inrcodec.codec import encode
@@ -102,6 +103,7 @@ def encode_with(
             deterministic=options.deterministic,
             part=part,
             progress=progress,
+            interrupted=interrupted,
         )
 
 

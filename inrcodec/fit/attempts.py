@@ -11,6 +11,7 @@ from inrcodec.fit.state import State
 
 MOST_ATTEMPTS = 2
 LEAST_SIZE = 0.98  # of the size asked for: what follows may take a little more away
+MOST_TIME = 0.04  # of a limit of time that a run may have taken for others to come: even the last is then not shortened by it
 SIZE_OVER_STEP = 0.5  # a file is larger by about so many per cent where steps are finer by 1 %
 MOST_SHIFT = 1.5  # of the logarithm of the steps
 
@@ -35,6 +36,11 @@ def stage_start(state: State) -> StageStart:
     contexts = state.rounded_contexts
     weights = None if contexts is None else {name: weight.detach().clone() for name, weight in contexts.weights.items()}
     return StageStart(state.step, state.values.clone(), scales, state.contexts, weights, state.pull, state.correction)
+
+
+def leaves_time(elapsed: float, limit: float | None) -> bool:
+    """Whether a run that took so long leaves time for all other tries within a limit, in seconds."""
+    return limit is None or elapsed <= MOST_TIME * limit
 
 
 def try_again(state: State, target: Target, before_rate: StageStart | None, before_rounding: StageStart | None) -> bool:

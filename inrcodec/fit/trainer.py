@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.backends.threads import Team, team
 from inrcodec.context import ContextNet
 from inrcodec.errors import InrError, Interrupted
-from inrcodec.fit.attempts import StageStart, stage_start, try_again
+from inrcodec.fit.attempts import StageStart, leaves_time, stage_start, try_again
 from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
 from inrcodec.fit.contexts import Contexts, add_context_rate, make_contexts
 from inrcodec.fit.data import Data
@@ -134,8 +134,8 @@ def _run(
     while True:
         fraction = progress_fraction(state, schedule.steps, options.time_limit)
         if fraction >= 1:
-            # A limit of time leaves none for another try.
-            if options.time_limit is None and try_again(state, plan.target, before_rate, before_rounding):
+            again = leaves_time(state.elapsed, options.time_limit)
+            if again and try_again(state, plan.target, before_rate, before_rounding):
                 continue
             return False
         if pressed() or (options.stop is not None and options.stop()):

@@ -4,6 +4,9 @@ settings    what a server may do, and where it keeps things
 library     .inr files by the SHA-256 of their bytes
 opened      those in use, opened, within so many bytes
 workers     decodes in threads: how many at once, how many wait, equal ones once
+queue       jobs in a table on the disk
+encoder     who does them: a process per device (worker), and a thread that tends it
+watch       news of jobs for many listeners
 problems    errors as problem+json (RFC 9457), of the classes of errors.py
 service     all of these together, one per process
 vetted      what a sent file may take to unpack

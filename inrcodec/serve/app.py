@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inrcodec.errors import InrError, UsageError
-from inrcodec.serve import objects, site, status
+from inrcodec.serve import jobs, objects, site, status
 from inrcodec.serve.guard import Guard
 from inrcodec.serve.metrics import Metrics
 from inrcodec.serve.problems import Refused, answer, handle
@@ -21,7 +22,7 @@ from inrcodec.version import VERSION
 
 DESCRIPTION = "Signals as small neural networks: .inr files kept, encoded, and decoded at any resolution."
 
-ROUTERS = (objects.router, status.router, site.router)
+ROUTERS = (objects.router, jobs.router, status.router, site.router)
 
 
 def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Watched:
@@ -38,8 +39,13 @@ def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Watched:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service = app.state.service
+    if not service.settings.read_only:
+        service.jobs.start()
     yield
-    app.state.service.workers.close()
+    service.watch.close()
+    await anyio.to_thread.run_sync(service.jobs.stop)
+    service.workers.close()
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

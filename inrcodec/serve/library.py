@@ -7,6 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,13 +78,16 @@ class Library:
         return entry, True
 
     def take(self, path: Path, digest: str, *, name: str = "") -> Entry:
-        """Keep a file that lies in `partial`, whose SHA-256 (hexadecimal) is known, without reading it."""
+        """Keep a file that lies in `partial`, whose SHA-256 (hexadecimal) is known, without reading it. Then it is on the disk."""
         own = checked(f"sha256-{digest}")
         place = self._place(own)
         place.parent.mkdir(parents=True, exist_ok=True)
         entry = Entry(own, name, path.stat().st_size, time.time())
         write_atomic(self._notes(own), json.dumps(asdict(entry)).encode(), overwrite=True)
+        on_disk(path)
         os.replace(path, place)
+        for folder in (place.parent, self._folder):
+            on_disk(folder)
         return entry
 
     def partial(self) -> Path:
@@ -127,13 +131,34 @@ class Library:
 
     def nbytes(self) -> int:
         """Of what lies under the folder."""
-        return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+        return nbytes_under(self._folder)
 
     def _place(self, name: str) -> Path:
         return self._folder / name[7:9] / f"{name}{self._suffix}"
 
     def _notes(self, name: str) -> Path:
         return self._place(name).with_suffix(".json")
+
+
+def on_disk(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder where the system can tell, would survive a loss of power."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def nbytes_under(folder: Path) -> int:
+    """Of the files that lie there; those that go away meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
 
 
 def check_room(used: int, more: int, most: int) -> None:

@@ -7,15 +7,20 @@ from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
+from inrcodec.serve.encoder import Encoder
 from inrcodec.serve.library import Library, id_of_file
 from inrcodec.serve.opened import Opened
 from inrcodec.serve.settings import Settings
+from inrcodec.serve.watch import Watch
 from inrcodec.serve.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """objects: the .inr files; sources: what they were encoded from; opened: those in use; workers: threads that decode."""
+    """objects: the .inr files; sources: what they were encoded from; opened: those in use; workers: threads that decode.
+
+    jobs: what is to be encoded, and who does it; watch: news of it.
+    """
 
     settings: Settings
     objects: Library
@@ -38,6 +43,14 @@ class Service:
         return Workers(
             threads=self.settings.threads, waiting=bounds.waiting, seconds=bounds.request_seconds, kept_bytes=bounds.answers_bytes
         )
+
+    @cached_property
+    def jobs(self) -> Encoder:
+        return Encoder(self.settings, self.objects, self.sources)
+
+    @cached_property
+    def watch(self) -> Watch:
+        return Watch(self.jobs.queue.some)
 
 
 @dataclass(frozen=True)
