@@ -8,7 +8,7 @@ SECONDS ?= 10
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-cluster check targets bench bench-signals bench-rd bench-query bench-gpu fuzz format clean
+.PHONY: help demo test test-slow test-browser test-cluster test-iiif check targets bench bench-signals bench-rd bench-query bench-gpu fuzz format clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test-browser: $(VENV)/.ready  ## the tests of pages in a headless Chromium (Debi
 test-cluster: $(VENV)/.ready  ## the tests of batch on a Ray and a Dask cluster of this machine's processes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,dask]'
 	$(BIN)/python -m pytest -m cluster
+
+test-iiif: $(VENV)/.ready  ## IIIF's own validator on what is served (Debian: apt-get install libmagic1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt iiif-validator==1.0.5
+	$(BIN)/python -m pytest -m iiif
 
 check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

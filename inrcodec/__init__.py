@@ -15,9 +15,9 @@ from inrcodec.version import VERSION as __version__
 if TYPE_CHECKING:
     from inrcodec.codec import Encoded, Report, encode
     from inrcodec.decoder import Inr
-    from inrcodec.decoder import open_inr as open
     from inrcodec.export import export_onnx
     from inrcodec.limits import Limits
+    from inrcodec.opening import open_inr as open
     from inrcodec.signals.field import field_signal
 
 __all__ = ["Encoded", "Inr", "Limits", "Report", "__version__", "encode", "export_onnx", "field_signal", "open"]
@@ -29,10 +29,14 @@ def __getattr__(name: str) -> Any:
         from inrcodec import codec
 
         return getattr(codec, name)
-    if name in ("open", "Inr"):
-        from inrcodec import decoder
+    if name == "open":
+        from inrcodec.opening import open_inr
 
-        return decoder.open_inr if name == "open" else decoder.Inr
+        return open_inr
+    if name == "Inr":
+        from inrcodec.decoder import Inr
+
+        return Inr
     if name == "Limits":
         from inrcodec.limits import Limits
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec import entropy, spec
-from inrcodec.decoder import open_inr
 from inrcodec.errors import LimitExceeded, UsageError
 from inrcodec.limits import DEFAULT_LIMITS, Limits
+from inrcodec.opening import open_inr
 from inrcodec.residual import Residual
 from inrcodec.signals.base import Content, Signal, exact_samples
 

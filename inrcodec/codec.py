@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from inrcodec.assembly import PARTS, bytes_beside_payloads, fit_key, make_file, make_head, metadata_chunks, provenance
 from inrcodec.bounded import residual_entry, wanted_residual, with_residual
 from inrcodec.container import dump, load
-from inrcodec.decoder import Inr, open_inr
+from inrcodec.decoder import Inr
 from inrcodec.errors import InrError, UsageError, VerificationFailed
 from inrcodec.files import write_atomic
 from inrcodec.limits import DEFAULT_LIMITS, Limits
+from inrcodec.opening import open_inr
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quality import Measured, check_stated, figures_like, measure, metric_rows
 from inrcodec.settling import settled

@@ -93,10 +93,11 @@ def sample_centres(m: int, lo: float = -1.0, hi: float = 1.0, window: tuple[int,
     return lo + (np.arange(start, stop, dtype=np.float64) + 0.5) / m * (hi - lo)
 
 
-def nearest_samples(n: int, m: int, window: tuple[int, int] | None = None) -> NDArray[np.int64]:
-    """Of an axis of n samples those nearest to the samples `window` (all if None) of an axis of m, the later of two as near."""
+def nearest_samples(n: float, m: int, window: tuple[int, int] | None = None, *, begin: float = 0) -> NDArray[np.int64]:
+    """Of an axis those nearest to the samples `window` (all if None) of m over n of its samples from `begin`, the later of two as near."""
     start, stop = window or (0, m)
-    return (2 * np.arange(start, stop, dtype=np.int64) + 1) * n // (2 * m)
+    found = ((2 * np.arange(start, stop, dtype=np.int64) + 1) * n + 2 * m * begin) // (2 * m)
+    return np.asarray(found, dtype=np.int64)
 
 
 def nearest_to_points(points: Points, sizes: Sequence[int], bounds: Sequence[tuple[float, float]]) -> tuple[NDArray[np.int64], ...]:
@@ -130,15 +131,21 @@ def region_window(region: Sequence[tuple[float, float]], sizes: Sequence[int], s
 
     Both borders are rounded to the scaled grid; at least one sample is kept. Raises UsageError outside 0 <= start < stop <= n.
     """
-    if len(region) != len(sizes):
-        raise UsageError(f"region: expected {len(sizes)} (start, stop) pairs, one per axis, got {len(region)}")
+    check_region(region, sizes)
     window = []
-    for k, ((start, stop), n, m) in enumerate(zip(region, sizes, scaled, strict=True)):
-        if not (0 <= start < stop <= n):
-            raise UsageError(f"region: axis {k}: expected 0 <= start < stop <= {n}, got {start}, {stop}")
+    for (start, stop), n, m in zip(region, sizes, scaled, strict=True):
         first = min(math.floor(start * m / n + 0.5), m - 1)
         window.append((first, max(first + 1, math.floor(stop * m / n + 0.5))))
     return tuple(window)
+
+
+def check_region(region: Sequence[tuple[float, float]], sizes: Sequence[int]) -> None:
+    """Raise UsageError unless a region has one (start, stop) per axis of n samples, 0 <= start < stop <= n."""
+    if len(region) != len(sizes):
+        raise UsageError(f"region: expected {len(sizes)} (start, stop) pairs, one per axis, got {len(region)}")
+    for k, ((start, stop), n) in enumerate(zip(region, sizes, strict=True)):
+        if not (0 <= start < stop <= n):
+            raise UsageError(f"region: axis {k}: expected 0 <= start < stop <= {n}, got {start}, {stop}")
 
 
 def full_window(shape: Sequence[int]) -> Window:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from inrcodec.backends import make_engine
 from inrcodec.backends.base import Engine, Evaluate
-from inrcodec.chunks import Ranges, file_ranges
-from inrcodec.container import Container, load, load_ranges
+from inrcodec.container import Container
 from inrcodec.coordinates import (
     Lattice,
     Points,
     Window,
+    check_region,
     full_window,
     lattice,
     nearest_to_points,
@@ -29,15 +29,14 @@ from inrcodec.coordinates import (
 from inrcodec.described import Described
 from inrcodec.errors import LimitExceeded, UsageError
 from inrcodec.evaluation import Function
-from inrcodec.files import atomic_file, naming, read_bytes, suffix_of, write_atomic
+from inrcodec.files import atomic_file, suffix_of, write_atomic
 from inrcodec.inspect import describe, metadata_of
 from inrcodec.lazy import LazyGrid
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array
 from inrcodec.places import place_of
-from inrcodec.remote import RemoteRanges, is_address
 from inrcodec.residual import Integers, Residual, residual_of, residual_samples
-from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, slab_rows, tile_shape
+from inrcodec.sampling import Grid, averaged, fill_grid, fill_lattice, region_grid, slab_rows, tile_shape
 from inrcodec.signals import side_files, stream_for, writer_for
 from inrcodec.signals.base import Metadata, Samples, Slabs, Space, window_space
 from inrcodec.surface import Surface, decoded_surface
@@ -124,6 +123,24 @@ class Inr(Described):
         depth = self._depth(bits)
         return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth, residual=residual)
 
+    def crop(self, region: Region, size: Sequence[int], *, bits: int | None = None, dtype: Any = None) -> NDArray[Any]:
+        """A region as a grid of its own of `size` samples per axis, whatever its extent: (*size, c), of `bits` or `dtype` as in `decode`.
+
+        region: one (start, stop) per axis in nominal samples, also between them: (i, i + 1) as one sample is at the index i. Each sample
+        is the middle of a cell, or the mean of ceil(extent / size) per axis. Where a scaled grid has these samples they agree with
+        `decode`'s to rounding; as many as the region has nominal ones are `decode(region=region)`. Raises UsageError, LimitExceeded.
+        """
+        check_region(region, self.grid_shape)
+        shape = target_size(self.grid_shape, None, size)
+        if all(start == int(start) and stop - start == m for (start, stop), m in zip(region, shape, strict=True)):
+            return self.decode(region=region, bits=bits, dtype=dtype)
+        depth = self._depth(bits)
+        grid = region_grid(region, shape, self.grid_shape, self.bounds, len(self.channels))
+        self._check_size(grid)
+        result = np.empty((*shape, len(self.channels)), dtype=self._outputs.sample_type(depth, dtype))
+        self._fill(grid, lambda values, place: self._outputs.store(values, result[place], depth), double=False)
+        return result
+
     def slabs(
         self,
         *,
@@ -137,10 +154,11 @@ class Inr(Described):
         shape, window = self._grid(scale, size, region)
         depth = self._depth(bits)
         dtype = self._outputs.sample_type(depth, None)
-        over = self._check_size(shape, window)
+        grid = self._part(shape, window)
+        self._check_size(grid)
         (start, stop), *others = window
-        extent = (stop - start, *(b - a for a, b in others))
-        rows = slab_rows(tile_shape(shape, over, len(self.channels))[0], len(self.channels) * dtype.itemsize * math.prod(extent[1:]))
+        extent = grid.extent
+        rows = slab_rows(tile_shape(shape, grid.over, len(self.channels))[0], len(self.channels) * dtype.itemsize * math.prod(extent[1:]))
 
         def parts() -> Iterator[NDArray[Any]]:
             for tile in range(start // rows, -(-stop // rows)):
@@ -152,13 +170,14 @@ class Inr(Described):
 
     def unrounded(self) -> NDArray[np.float64]:
         """The function's samples on the nominal grid in double precision, in units of the source's, without residual: (*axes, c)."""
-        self._check_size(self.grid_shape, full_window(self.grid_shape))
+        grid = self._part(self.grid_shape, full_window(self.grid_shape))
+        self._check_size(grid)
         result = np.empty(self.shape, dtype=np.float64)
 
         def store(values: Array, place: tuple[slice, ...]) -> None:
             result[place] = np.moveaxis(self._outputs.numbers(values), 0, -1)
 
-        self._fill(self.grid_shape, full_window(self.grid_shape), store, double=True)
+        self._fill(grid, store, double=True)
         return result
 
     def at(self, points: Any, *, units: str = "domain") -> Array:
@@ -323,19 +342,21 @@ class Inr(Described):
     def _space_of(self, shape: tuple[int, ...], window: Window) -> Space | None:
         return None if self.space is None else window_space(self.space, self.grid_shape, shape, [start for start, _ in window])
 
-    def _check_size(self, shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
-        """Raise LimitExceeded for too many samples or too much work; how many samples per axis become one."""
-        over = averaged(self.grid_shape, shape)
-        extent = [stop - start for start, stop in window]
-        samples = math.prod(extent)
-        if samples > self._limits.output_samples:
-            raise LimitExceeded(f"decode: {' x '.join(map(str, extent))} samples: expected at most {self._limits.output_samples}")
-        self._check_work(samples * math.prod(over))
-        return over
+    def _part(self, shape: tuple[int, ...], window: Window) -> Grid:
+        """The samples `window` of a grid of `shape` over the whole signal."""
+        region = full_window(self.grid_shape)
+        return Grid(shape, window, averaged(self.grid_shape, shape), region, tuple(self.bounds), len(self.channels))
+
+    def _check_size(self, grid: Grid) -> None:
+        """Raise LimitExceeded for too many samples or too much work."""
+        if math.prod(grid.extent) > self._limits.output_samples:
+            raise LimitExceeded(f"decode: {' x '.join(map(str, grid.extent))} samples: expected at most {self._limits.output_samples}")
+        self._check_work(grid.evaluated)
 
     def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int, *, residual: bool = True) -> NDArray[Any]:
-        self._check_size(shape, window)
-        result = np.empty((*(stop - start for start, stop in window), len(self.channels)), dtype=dtype)
+        grid = self._part(shape, window)
+        self._check_size(grid)
+        result = np.empty((*grid.extent, len(self.channels)), dtype=dtype)
         stated = self.residual if residual and shape == self.grid_shape else None
         added = None if stated is None or self.added is None else self.added[tuple(slice(*part) for part in window)]
 
@@ -345,16 +366,13 @@ class Inr(Described):
             else:
                 self._outputs.store_corrected(values, stated.step, added[place], result[place], bits)
 
-        self._fill(shape, window, store, double=stated is not None and stated.double)
+        self._fill(grid, store, double=stated is not None and stated.double)
         return result
 
-    def _fill(self, shape: tuple[int, ...], window: Window, store: Callable[[Array, tuple[slice, ...]], None], *, double: bool) -> None:
-        """Give the outputs (c, *tile) of every tile of a window, and its place there, to `store`."""
-        over = self._check_size(shape, window)
-        evaluated = math.prod(stop - start for start, stop in window) * math.prod(over)
-        evaluate = self._evaluator(evaluated, double=double)
-        grid = Grid(shape, window, over, self.grid_shape, tuple(self.bounds), len(self.channels))
-        with self._engine(evaluated, double=double).crew() as crew:
+    def _fill(self, grid: Grid, store: Callable[[Array, tuple[slice, ...]], None], *, double: bool) -> None:
+        """Give the outputs (c, *tile) of every tile of a grid, and its place in the window, to `store`."""
+        evaluate = self._evaluator(grid.evaluated, double=double)
+        with self._engine(grid.evaluated, double=double).crew() as crew:
             fill_grid(grid, evaluate, self.missing, store, crew.map)
 
     def _without_missing(self, result: Array, coords: Points) -> Array:
@@ -373,25 +391,3 @@ class Inr(Described):
         work = self.function.work(samples)
         if work > self._limits.work:
             raise LimitExceeded(f"decode: {work:.3g} multiply-accumulates: expected at most {self._limits.work:.3g}")
-
-
-def open_inr(
-    source: str | os.PathLike[str] | bytes | IO[bytes],
-    *,
-    backend: str = "auto",
-    device: str = "auto",
-    limits: Limits = DEFAULT_LIMITS,
-    residual: bool = True,
-) -> Inr:
-    """Open a path, an address ("https://...", see remote.py), bytes or a binary file; tiles are read from a file when they are needed.
-
-    Raises InputError if it cannot be read, CorruptFile, UnsupportedFile or LimitExceeded, BackendMissing where fsspec does not know how.
-    """
-    remote = RemoteRanges(source, limits) if isinstance(source, str) and is_address(source) else None
-    ranges: Ranges | None = remote
-    if remote is None and isinstance(source, str | os.PathLike):
-        ranges = file_ranges(os.fspath(source))
-    data = read_bytes(source) if ranges is None else b""
-    with naming(source if remote is None else remote.name):
-        container, size = (load(data, limits), len(data)) if ranges is None else (load_ranges(ranges, limits), ranges.size)
-        return Inr(container, size, backend=backend, device=device, limits=limits, residual=residual)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.decoder import Inr, open_inr
+from inrcodec.decoder import Inr
 from inrcodec.errors import InrError
 from inrcodec.lazy import LazyGrid
+from inrcodec.opening import open_inr
 
 Layer = tuple[Any, dict[str, Any], str]
 SCALES = (8, 4, 2, 1, 0.5, 0.25)

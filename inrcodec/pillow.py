@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from inrcodec.coordinates import scaled_size
-from inrcodec.decoder import open_inr
 from inrcodec.errors import InrError
+from inrcodec.opening import open_inr
 from inrcodec.spec import SIGNATURE
 
 FORMAT, MIME = "INR", "application/vnd.inrcodec.inr"

@@ -16,9 +16,9 @@ TILE_SAMPLES = 1 << 16  # samples evaluated at once; tiles are anchored to the g
 SLAB_BYTES = 1 << 26  # of samples at a time where they are written as they are evaluated
 
 
-def averaged(nominal: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+def averaged(nominal: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
     """How many samples per axis are evaluated for one of `shape`: a grid smaller than the nominal one would alias."""
-    return tuple(max(1, -(-n // m)) for n, m in zip(nominal, shape, strict=True))
+    return tuple(max(1, int(-(-n // m))) for n, m in zip(nominal, shape, strict=True))
 
 
 def slab_rows(tile: int, row_bytes: int) -> int:
@@ -46,14 +46,42 @@ def tile_shape(shape: tuple[int, ...], over: tuple[int, ...], channels: int) -> 
 
 @dataclass(frozen=True)
 class Grid:
-    """The samples `window` of a grid of `shape`, each the mean of `over` evaluated ones per axis, of a signal of `nominal` samples."""
+    """The samples `window` of a grid of `shape`, each the mean of `over` evaluated ones per axis.
+
+    The grid covers `region` of the signal, one (start, stop) per axis in nominal samples, whose borders have the coordinates `bounds`.
+    """
 
     shape: tuple[int, ...]
     window: Window
     over: tuple[int, ...]
-    nominal: tuple[int, ...]
+    region: tuple[tuple[float, float], ...]
     bounds: tuple[tuple[float, float], ...]
     channels: int
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Samples per axis of the window."""
+        return tuple(stop - start for start, stop in self.window)
+
+    @property
+    def evaluated(self) -> int:
+        return math.prod(self.extent) * math.prod(self.over)
+
+
+def region_grid(
+    region: Sequence[tuple[float, float]],
+    size: tuple[int, ...],
+    nominal: Sequence[int],
+    bounds: Sequence[tuple[float, float]],
+    channels: int,
+) -> Grid:
+    """`size` samples per axis of a region of a signal of `nominal` samples between `bounds`: the region's own grid."""
+    borders = []
+    for (start, stop), n, (lo, hi) in zip(region, nominal, bounds, strict=True):
+        borders.append((lo + start / n * (hi - lo), lo + stop / n * (hi - lo)))
+    # Of borders that are no whole numbers, the difference is one but for rounding.
+    extent = [round(stop - start, 9) for start, stop in region]
+    return Grid(size, full_window(size), averaged(extent, size), tuple(region), tuple(borders), channels)
 
 
 def fill_grid(
@@ -73,7 +101,9 @@ def fill_grid(
         axes = tuple(axis_part(m, lo, hi, part) for m, (lo, hi), part in zip(fine_shape, grid.bounds, fine, strict=True))
         lost = None
         if missing is not None:
-            places = (nearest_samples(n, m, part) for n, m, part in zip(grid.nominal, fine_shape, fine, strict=True))
+            places = []
+            for (start, stop), m, part in zip(grid.region, fine_shape, fine, strict=True):
+                places.append(nearest_samples(stop - start, m, part, begin=start))
             lost = missing[np.ix_(*places)]
         source = tuple(slice(max(a, s) - a, min(b, e) - a) for (a, b), (s, e) in zip(tile, grid.window, strict=True))
         needed = tuple(slice(part.start * k, part.stop * k) for part, k in zip(source, grid.over, strict=True))

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from trimesh.exchange import load
 
-from inrcodec.decoder import open_inr
+from inrcodec.opening import open_inr
 
 
 def load_inr(

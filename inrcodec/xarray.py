@@ -10,8 +10,9 @@ from xarray import Dataset, Variable
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from inrcodec.decoder import Inr, open_inr
+from inrcodec.decoder import Inr
 from inrcodec.lazy import LazyGrid
+from inrcodec.opening import open_inr
 from inrcodec.spec import SIGNATURE
 
 NAME, CHANNEL = "samples", "channel"

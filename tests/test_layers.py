@@ -30,6 +30,7 @@ ORDER = (
     ("backends",),
     ("evaluation", "fit"),
     ("decoder",),
+    ("opening",),
     ("bounded", "structure"),
     ("assembly", "quality", "paper_metrics", "frames", "settling", "convert", "export", "html", "cutting"),
     ("quality_regions",),

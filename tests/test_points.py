@@ -13,11 +13,11 @@ from inrcodec.backends.torch import TorchOps
 from inrcodec.backends.torch_grid import corners_at_points
 from inrcodec.backends.torch_tape import Tape
 from inrcodec.coordinates import Points
-from inrcodec.decoder import open_inr
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.hashgrid import Level, corners, geometric_levels, tcnn_levels
 from inrcodec.networks.msa import MsaConfig
 from inrcodec.networks.siren import SirenConfig
+from inrcodec.opening import open_inr
 from tests.nets import lively_params, name_of, small_networks, small_sasnet
 from tests.test_backends import assert_class_f32, tape_ops
 from tests.test_decoder import file_bytes

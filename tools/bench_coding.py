@@ -23,12 +23,12 @@ from inrcodec.assembly import make_file, make_head
 from inrcodec.bench.items import Item, Place, read_item
 from inrcodec.bench.machine import versions
 from inrcodec.bench.quality import code_psnr
-from inrcodec.decoder import open_inr
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.request import Request
 from inrcodec.fit.sources import data_of, plan_of
 from inrcodec.fit.trainer import Fitted, RunOptions, fit
 from inrcodec.networks.base import Array, Param
+from inrcodec.opening import open_inr
 from tools.bench_common import DATA, RESULTS, Results
 
 CROP = (512, 512)

@@ -105,7 +105,7 @@ def ratio(times: dict[str, list[float]], over: str, under: str) -> float:
 def decoding(engine: Engine, evaluate: Evaluate, side: int) -> Callable[[], float]:
     """Seconds of a side x side grid in [-1, 1]^2."""
     shape = (side, side)
-    grid = Grid(shape, full_window(shape), (1, 1), shape, ((-1.0, 1.0),) * 2, 3)
+    grid = Grid(shape, full_window(shape), (1, 1), full_window(shape), ((-1.0, 1.0),) * 2, 3)
     result = np.empty((*shape, 3), np.float32)
 
     def store(values: np.ndarray, place: tuple[slice, ...]) -> None:

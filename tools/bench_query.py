@@ -25,10 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from inrcodec.container import Container, dump
-from inrcodec.decoder import Inr, open_inr
+from inrcodec.decoder import Inr
 from inrcodec.fit.presets import make_plan, usual_arch
 from inrcodec.fit.request import Request
 from inrcodec.memory import keep_freed_memory
+from inrcodec.opening import open_inr
 from inrcodec.weights import network_list, pack
 from tools.bench_common import RESULTS, Results
 

@@ -13,10 +13,10 @@ from conformance import minidecoder, tiledecoder
 from inrcodec import context, convert, entropy, lattice, residual, validity
 from inrcodec.codec import verify
 from inrcodec.container import decompress, dump, load, unpack_map
-from inrcodec.decoder import open_inr
 from inrcodec.errors import InrError
 from inrcodec.head import check_head
 from inrcodec.limits import Limits
+from inrcodec.opening import open_inr
 from inrcodec.weights import read_network
 from tools import small_files, small_residuals, small_tiles
 from tools.fuzz_bytes import changed_value, damaged, damaged_file, one_changed, packed, split

@@ -201,7 +201,7 @@ def _measure_ours(
     record: Record, name: str, item: Item, targets: Sequence[_Target], options: _Options, progress: ProgressCallback | None
 ) -> None:
     from inrcodec.codec import encode
-    from inrcodec.decoder import open_inr
+    from inrcodec.opening import open_inr
 
     for target in targets:
         if record.has(name, OURS, target.parameter):

@@ -78,9 +78,9 @@ def command(
     if region is not None and (start is not None or stop is not None):
         raise UsageError("--region: expected it alone, got --start or --stop as well")
 
-    from inrcodec.decoder import open_inr
     from inrcodec.frames import picture_at, pictures_of
     from inrcodec.memory import keep_freed_memory
+    from inrcodec.opening import open_inr
     from inrcodec.signals import writer_for
     from inrcodec.signals.frames import is_pattern
     from inrcodec.timing import samples_at_rate, time_region

@@ -15,8 +15,8 @@ from inrcodec.spec import FLOAT32_TOLERANCE
 @VERBOSE
 def command(input: str, as_json: bool) -> None:
     """Say what INPUT (an .inr file; - for stdin) holds; the network is not run."""
-    from inrcodec.decoder import open_inr
     from inrcodec.inspect import to_json
+    from inrcodec.opening import open_inr
 
     info = open_inr(read_inr(input)).info
     click.echo(to_json(info) if as_json else table(info))

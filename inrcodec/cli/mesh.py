@@ -56,9 +56,9 @@ def command(
     device: str,
 ) -> None:
     """Extract the surface of INPUT (an .inr of a shape; - for stdin) as a mesh in the coordinates of its source."""
-    from inrcodec.decoder import open_inr
     from inrcodec.memory import keep_freed_memory
     from inrcodec.mesh import MESH_SUFFIXES
+    from inrcodec.opening import open_inr
     from inrcodec.surface import check_shape
 
     target = derived_output(input, suffix or "ply") if output is None else output

@@ -72,9 +72,9 @@ def command(
 
     import numpy as np
 
-    from inrcodec.decoder import open_inr
     from inrcodec.files import read_bytes
     from inrcodec.memory import keep_freed_memory
+    from inrcodec.opening import open_inr
     from inrcodec.places import outside as lie_outside
     from inrcodec.places import place_names, place_of
     from inrcodec.points import beside, read_points, value_columns, write_values

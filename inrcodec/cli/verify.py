@@ -28,7 +28,7 @@ def command(
         raise UsageError("--start, --stop: expected --source, whose section they give")
 
     from inrcodec.codec import verify
-    from inrcodec.decoder import open_inr
+    from inrcodec.opening import open_inr
 
     inr = open_inr(read_inr(input), backend=backend, device=device)
     checks = verify(inr, source=None if source is None else read_source(source), decode=decode, start=start, stop=stop)

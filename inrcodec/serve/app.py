@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inrcodec.errors import InrError, UsageError
-from inrcodec.serve import jobs, objects, site, status
+from inrcodec.serve import decoding, iiif_routes, jobs, objects, site, status, tile_routes
 from inrcodec.serve.guard import Guard
 from inrcodec.serve.metrics import Metrics
 from inrcodec.serve.problems import Refused, answer, handle
@@ -22,7 +22,7 @@ from inrcodec.version import VERSION
 
 DESCRIPTION = "Signals as small neural networks: .inr files kept, encoded, and decoded at any resolution."
 
-ROUTERS = (objects.router, jobs.router, status.router, site.router)
+ROUTERS = (objects.router, decoding.router, iiif_routes.router, tile_routes.router, jobs.router, status.router, site.router)
 
 
 def create_app(settings: Settings, shown: Sequence[Shown] = ()) -> Watched:

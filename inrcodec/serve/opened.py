@@ -5,8 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from inrcodec.decoder import Inr, open_inr
+from inrcodec.decoder import Inr
 from inrcodec.limits import Limits
+from inrcodec.opening import open_inr
 
 OVERHEAD = 1 << 16  # bytes that an opened file takes beside its parameters
 
@@ -49,6 +50,14 @@ class Opened:
     def nbytes(self) -> int:
         with self._lock:
             return sum(size for _, size in self._held.values())
+
+    def held(self, name: str) -> Inr | None:
+        """The file where it is open already; nothing is read."""
+        with self._lock:
+            if name not in self._held:
+                return None
+            self._held.move_to_end(name)
+            return self._held[name][0]
 
     def forget(self, name: str) -> None:
         with self._lock:

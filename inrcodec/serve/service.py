@@ -11,6 +11,7 @@ from inrcodec.serve.encoder import Encoder
 from inrcodec.serve.library import Library, id_of_file
 from inrcodec.serve.opened import Opened
 from inrcodec.serve.settings import Settings
+from inrcodec.serve.sources import Sources
 from inrcodec.serve.watch import Watch
 from inrcodec.serve.workers import Workers
 
@@ -36,6 +37,11 @@ class Service:
             backend=settings.backend,
             device=settings.device,
         )
+
+    @cached_property
+    def read_sources(self) -> Sources:
+        bounds = self.settings.bounds
+        return Sources(self.sources.path, most=bounds.opened_bytes, limits=bounds.source_limits())
 
     @cached_property
     def workers(self) -> Workers:

@@ -44,6 +44,10 @@ class Bounds:
         """Of a decoder that works for a client."""
         return Limits(output_samples=self.output_samples, work=self.work, elements=self.elements)
 
+    def source_limits(self) -> Limits:
+        """Of a reader of signals."""
+        return Limits(output_samples=self.output_samples, pixels=self.output_samples)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
