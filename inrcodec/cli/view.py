@@ -64,7 +64,7 @@ def files_of(path: Path, source: Path | None) -> Sequence[tuple[Path, Path | Non
 
     Raises InputError where there is none, and what `open_inr` raises for a file; in a folder such files are told and left out.
     """
-    from inrcodec.decoder import open_inr
+    from inrcodec.opening import open_inr
 
     if source is not None and path.is_dir():
         raise UsageError(f"--source: expected it with one file, got the folder {path}")
