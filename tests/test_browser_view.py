@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi import APIRouter
 from PIL import Image
 
 import inrcodec
-from inrcodec.serve import app
 from inrcodec.serve.service import Shown
-from inrcodec.serve.settings import Settings
+from inrcodec.serve.settings import Bounds, Settings
 from tests.browser import SOFTWARE_GPU, Page, browser
-from tests.decoding_routes import ROUTES
 from tests.served import Client, served
 
 pytestmark = pytest.mark.browser
@@ -37,7 +34,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of one file of each kind; the picture's source is all magenta. Routes that it lacks are those of decoding_routes.py."""
+    """A server of one file of each kind; the picture's source is all magenta."""
     folder = tmp_path_factory.mktemp("service")
     Image.new("RGB", (72, 64), MAGENTA).save(folder / "source.png")
     (folder / "frames").mkdir()
@@ -45,14 +42,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         Image.new("RGB", (32, 24), (40 * k, 255 - 40 * k, 128)).save(folder / "frames" / f"{k}.png")
     inrcodec.encode(folder / "frames", rate=10, settings={"steps": "20"}).save(folder / "video.inr")
     shown = [Shown(FILES / name / "input.inr", folder / "source.png" if kind == "image" else None) for kind, name in NAMES.items()]
-    known = {getattr(route, "path", "") for router in app.ROUTERS for route in router.routes}
-    lacking = APIRouter(routes=[route for route in ROUTES if route.path not in known])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "ROUTERS", (*app.ROUTERS, lacking))
-        with served(Settings(folder=folder / "own"), [*shown, Shown(folder / "video.inr")]) as client:
-            entries = client.get("/v1/objects").json["objects"]
-            kinds = {client.get(entry["links"]["self"]).json["info"]["kind"]: entry["id"] for entry in entries}
-            yield Site(client, kinds)
+    with served(Settings(folder=folder / "own", bounds=Bounds(request_seconds=300.0)), [*shown, Shown(folder / "video.inr")]) as client:
+        entries = client.get("/v1/objects").json["objects"]
+        kinds = {client.get(entry["links"]["self"]).json["info"]["kind"]: entry["id"] for entry in entries}
+        yield Site(client, kinds)
 
 
 @pytest.fixture(scope="module")

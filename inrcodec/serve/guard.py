@@ -187,9 +187,8 @@ def welcomed(scope: Scope, query: str, token: str) -> Response:
     secure = "; Secure" if scope["scheme"] == "https" else ""
     target = scope["raw_path"].decode("ascii") + ("?" + query if query else "")
     name = cookie_of(Headers(scope=scope).get("host", ""))
-    return Response(
-        status_code=303, headers={"Location": target, "Set-Cookie": f"{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"}
-    )
+    cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"
+    return Response(status_code=303, headers={"Location": target, "Set-Cookie": cookie})
 
 
 def add_headers(headers: MutableHeaders, request_id: str, *, foreign: bool) -> None:

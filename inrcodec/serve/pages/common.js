@@ -8,8 +8,8 @@ export class Problem extends Error {
   }
 }
 
-/** The answer to a request. Raises Problem, also where there is no server any more. */
-export async function ask(address, options = {}) {
+/** The answer to a request; a server with too much to do is asked again. Raises Problem, also where there is no server any more. */
+export async function ask(address, options = {}, tries = 4) {
   let answer;
   try {
     answer = await fetch(address, { credentials: 'same-origin', ...options });
@@ -18,6 +18,11 @@ export async function ask(address, options = {}) {
     throw new Problem(0, 'The server does not answer. Is it still running?');
   }
   if (answer.ok) return answer;
+  const wait = Number(answer.headers.get('Retry-After'));
+  if (wait && tries > 1 && !options.method) {
+    await new Promise(done => setTimeout(done, 1000 * wait));
+    return ask(address, options, tries - 1);
+  }
   throw await problemOf(answer);
 }
 

@@ -3,7 +3,7 @@
 import { ask, button, clamp, el, group, press, range } from './common.js';
 
 const DEPTHS = [64, 16], TILE = 256, CLOSEST = 256; // screen pixels a nominal sample at most
-const STEP = 1.5, LEVELS_OF_TILES = 0.5;
+const STEP = 1.5, LEVELS_OF_TILES = 0.5, PATIENCE = 120_000; // milliseconds for a tile
 
 export async function show({ id, object, info, state, view, tools, failed }) {
   const [height, width] = info.axes.map(axis => axis.n), base = `/v1/objects/${id}`;
@@ -20,6 +20,7 @@ export async function show({ id, object, info, state, view, tools, failed }) {
     animationTime: still() ? 0 : 0.35, springStiffness: 9, blendTime: 0.1, minPixelRatio: LEVELS_OF_TILES,
     visibilityRatio: 0.4, constrainDuringPan: false, minZoomImageRatio: 0.5, zoomPerScroll: 1.25, maxZoomPixelRatio: CLOSEST,
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, crossOriginPolicy: false, imageLoaderLimit: 6,
+    timeout: PATIENCE, tileRetryMax: 3, tileRetryDelay: 2000,
   });
   const { viewport, world } = viewer;
   view.querySelector('.openseadragon-canvas')?.setAttribute('aria-label', `${object.name || 'Picture'}: ${width} by ${height} pixels`);
@@ -239,10 +240,10 @@ export function masksOf({ id, bands = 0, groups = 0, hidden_layers: hidden = 0, 
 /** The server's own tiles, as deep as it gives them. */
 async function deepest(id) {
   for (const depth of DEPTHS) {
-    const answer = await fetch(`/dzi/${depth}/${id}.dzi`);
+    const answer = await fetch(`/dzi/${depth}/${id}.dzi?format=png`);
     if (answer.ok) return dzi(await answer.text(), `/dzi/${depth}/${id}_files`);
   }
-  return dzi(await (await ask(`/dzi/${id}.dzi`)).text(), `/dzi/${id}_files`);
+  return dzi(await (await ask(`/dzi/${id}.dzi?format=png`)).text(), `/dzi/${id}_files`);
 }
 
 function dzi(text, folder) {

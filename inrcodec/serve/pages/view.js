@@ -6,6 +6,7 @@ import { fillPanel } from './panel.js';
 const $ = name => document.getElementById(name);
 const MODULES = { image: './image.js', volume: './slices.js', video: './video.js', shape: './shape.js', audio: './sound.js' };
 const SHARED_KEYS = [['I', 'details'], ['?', 'this list']];
+const PASSING = 8000; // milliseconds that a failure is told after which the view goes on
 const WIDE = matchMedia('(min-width: 900px)');
 
 const id = decodeURIComponent(location.pathname.split('/').pop());
@@ -91,6 +92,7 @@ function message(text) {
 
 function failed(error) {
   message(error.message);
+  if (shown) setTimeout(() => message(''), PASSING);
   $('view').setAttribute('aria-busy', 'false');
   if ($('name').textContent === '…') $('name').textContent = 'Not shown';
 }
