@@ -6,6 +6,10 @@ IMG ?=
 ONLY ?=
 SECONDS ?= 10
 SEED ?= 0
+JOBS ?= 2
+
+# Files of tests side by side, of one thread each: threads that wait for each other take longer than one where there are too few cores.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-browser test-cluster test-iiif check targets bench bench-signals bench-rd bench-query bench-gpu fuzz format clean
@@ -21,8 +25,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready  ## encode a photograph (IMG=path, or the astronaut), decode it, draw a contact sheet
 	$(BIN)/python -m tools.demo $(if $(IMG),-- "$$IMG")
 
-test: $(VENV)/.ready  ## all fast tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready  ## all fast tests, JOBS=2 files at a time
+	$(TESTS)
 
 test-slow: $(VENV)/.ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -42,7 +46,7 @@ check: $(VENV)/.ready  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 targets: $(VENV)/.ready  ## encode the signals of conformance/targets/, decode them by every engine, judge PSNR and IoU (minutes)
 	$(BIN)/python -m conformance.targets

@@ -4,7 +4,7 @@ import math
 import struct
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgpack
@@ -15,7 +15,7 @@ from inrcodec.chunks import Chunk, Ranges, TileData, Whole, chunk_header, chunk_
 from inrcodec.errors import CorruptFile, LimitExceeded, NotInr, UnsupportedFile
 from inrcodec.head import check_head
 from inrcodec.limits import DEFAULT_LIMITS, Limits
-from inrcodec.tile_index import unpack_index
+from inrcodec.tile_index import ParsedIndex, TileIndex, unpack_index
 
 MAX_DEPTH = 16
 MAX_ENTRIES = 4096  # of one map or array
@@ -36,6 +36,14 @@ class Container:
     ancillary: tuple[Chunk, ...] = ()
     tile: bytes = b""
     parts: Sequence[bytes] = ()
+    parsed: ParsedIndex | None = field(default=None, compare=False, repr=False)  # `tile`, once it was read
+
+    def index(self, limits: Limits = DEFAULT_LIMITS) -> TileIndex:
+        """What TILE says, of a tiled file."""
+        known = self.parsed
+        if known is not None and known.payload is self.tile and known.head is self.head:
+            return known.index
+        return unpack_index(self.tile, self.head, limits)
 
 
 def get(container: Container, kind: bytes) -> bytes | None:
@@ -91,16 +99,21 @@ class _Found:
         self.limits = limits
         self.head: dict[str, Any] = {}
         self.tile = b""
-        self.lengths: tuple[int, ...] = ()  # of the DATA of the tiles
+        self.parsed: ParsedIndex | None = None
         self.data: list[bytes] = []
         self.parts: TileData | tuple[bytes, ...] = ()
         self.ancillary: list[Chunk] = []
         self._kinds: list[bytes] = []
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """Of the DATA of the tiles."""
+        return () if self.parsed is None else self.parsed.lengths
+
+    @property
     def tiles_are_next(self) -> bool:
         """Whether a DATA chunk is that of the first tile."""
-        return bool(self.lengths) and self._kinds[-1] == spec.DATA and not self.parts
+        return self.parsed is not None and self._kinds[-1] == spec.DATA and not self.parts
 
     def take(self, where: str, kind: bytes, payload: bytes) -> None:
         first, previous = not self._kinds, self._kinds[-1:]
@@ -116,7 +129,8 @@ class _Found:
             if self.tile or self.data or "tiles" not in self.head:
                 raise CorruptFile(f"{where}: expected it beside HEAD.tiles, once, before DATA")
             self.tile = payload
-            self.lengths = tuple(entry.length for entry in unpack_index(payload, self.head, self.limits).entries)
+            index = unpack_index(payload, self.head, self.limits)
+            self.parsed = ParsedIndex(payload, self.head, index, tuple(entry.length for entry in index.entries))
         elif kind == spec.DATA:
             if self.data and (previous != [spec.DATA] or self.parts):
                 raise CorruptFile(f"{where}: expected the DATA chunks side by side")
@@ -148,7 +162,7 @@ class _Found:
             raise CorruptFile(f"HEAD.tens: the tensors' lengths sum to {declared} bytes, DATA has {len(joined)}")
         if self.head.get("color", {}).get("icc") and not any(chunk.type == spec.ICC for chunk in self.ancillary):
             raise CorruptFile("HEAD.color.icc: expected an iCCP chunk, found none")
-        return Container(self.head, joined, tuple(self.ancillary), self.tile, self.parts)
+        return Container(self.head, joined, tuple(self.ancillary), self.tile, self.parts, self.parsed)
 
 
 def _tile_data(ranges: Ranges, offset: int, lengths: tuple[int, ...]) -> TileData:

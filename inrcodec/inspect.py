@@ -12,7 +12,7 @@ from inrcodec.head import borders
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Param, config_to_map
 from inrcodec.signals.base import Metadata
-from inrcodec.tile_index import TileIndex, unpack_index
+from inrcodec.tile_index import TileIndex
 from inrcodec.weights import read_network
 
 SCHEMA = "inrcodec.info/1"
@@ -37,7 +37,7 @@ def describe(container: Container, nbytes: int, limits: Limits = DEFAULT_LIMITS)
     tensors = [_tensor(param, *entry) for param, entry in zip(described, entries, strict=False)]
     tiles = None
     if "tiles" in head:
-        index = unpack_index(container.tile, head, limits)
+        index = container.index(limits)
         tiles, tensors = _tiles(index, head), _of_tiles(tensors, index)
     parameters = sum(param.size for param in params if param.trainable) * (1 if tiles is None else tiles["count"])
     return {

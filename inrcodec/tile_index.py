@@ -37,6 +37,16 @@ class TileIndex:
     entries: tuple[TileEntry, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class ParsedIndex:
+    """The index of a payload beside a HEAD, with the bytes of each tile's DATA."""
+
+    payload: bytes
+    head: Mapping[str, Any]
+    index: TileIndex
+    lengths: tuple[int, ...]
+
+
 def pack_index(root: Split | int, entries: Sequence[TileEntry]) -> bytes:
     """The payload of a tree, whose tiles are numbered depth first, and of their entries."""
     parts = []

@@ -12,7 +12,7 @@ from inrcodec import spec
 from inrcodec.container import Container
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.networks.base import Array, Network
-from inrcodec.tile_index import TileIndex, unpack_index
+from inrcodec.tile_index import TileIndex
 from inrcodec.tiling import Evaluate, Tiling
 from inrcodec.weights import read_network, unpack
 
@@ -147,4 +147,4 @@ def tiles_of(container: Container, limits: Limits = DEFAULT_LIMITS) -> Tiles | N
     if "tiles" not in container.head:
         return None
     network, config = read_network(container.head, limits)
-    return Tiles(container, limits, unpack_index(container.tile, container.head, limits), network, config)
+    return Tiles(container, limits, container.index(limits), network, config)

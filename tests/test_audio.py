@@ -189,6 +189,7 @@ def test_samples_that_are_no_numbers(value):
         (encoded(codes16(tone()), "OGG", "VORBIS")[:100], "damaged or unsupported"),
         (encoded(codes16(tone()), "FLAC")[:90], "."),
     ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else value,  # an Ogg file has a number drawn for it
 )
 def test_files_that_cannot_be_read(data, words):
     with pytest.raises(InputError, match=f"^a.wav: {words}") as caught:

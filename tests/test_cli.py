@@ -261,3 +261,9 @@ def test_doctor(folder: Path) -> None:
     report = json.loads(run("doctor", "--json", cwd=folder).stdout)
     assert report["packages"]["numpy"] == np.__version__ and "numpy" in report["backends"]
     assert b"packages" in run("doctor", cwd=folder).stdout
+
+
+def test_numbers_have_no_bit_depth(folder: Path) -> None:
+    volume = Path(__file__).resolve().parents[1] / "conformance" / "valid" / "1" / "small-shape" / "input.inr"
+    assert_fails(run("decode", str(volume), "-o", "out.npy", "--bits", "8", cwd=folder), 2, "--bits", "float32")
+    assert "out.npy" not in names(folder)

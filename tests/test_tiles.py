@@ -227,6 +227,23 @@ def test_only_tiles_that_are_needed_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.decode(), opened.decode())
 
 
+def test_an_index_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[bytes]()
+
+    def counted(payload: bytes, head: Any, limits: Limits) -> Any:
+        read.append(payload)
+        return unpack_index(payload, head, limits)
+
+    monkeypatch.setattr("inrcodec.container.unpack_index", counted)
+    inr = inrcodec.open(dump(small_file()))
+    inr.decode()
+    assert inr.info["tiles"]["count"] == inr.function.tiles.count
+    assert len(read) == 1
+    # Of other bytes it is another index.
+    split = pack_index(Split(0, 6, (0, 1)), unpack_index(inr.container.tile, inr.head).entries[:2])
+    assert len(replace(inr.container, tile=split).index().entries) == 2
+
+
 def test_a_tiled_file_comes_back_and_shares_what_is_alike() -> None:
     container = tiled_file(*SASNET)
     data = dump(container)

@@ -1,6 +1,6 @@
 """Large pictures in tiles: cost and memory by megapixels, seams, what a region reads, a run that is killed; what many tiles and files cost.
 
-    python -m tools.bench_tiles [--megapixels 1,2,4,8,14] [--side 400] [--effort 1] [--resume] [--out FILE]
+    python -m tools.bench_tiles [--megapixels 1,2,4,8,14] [--side 360] [--effort 1] [--resume] [--out FILE]
 
 Crops of DATA/large/albert_3250x4333.jpg around its middle, each by `inrcodec encode --tile` in two processes of one thread, which gives:
 
@@ -53,7 +53,7 @@ INDEXED, TENSORS, LINES = 1 << 12, 18, 100_000  # samples along a side; tensors 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--megapixels", default="1,2,4,8,14")
-    parser.add_argument("--side", type=int, default=400)
+    parser.add_argument("--side", type=int, default=360)
     parser.add_argument("--effort", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="leave rows that are there")
     parser.add_argument("--out", type=Path, default=RESULTS / "tiles_cpu.json")

@@ -9,6 +9,7 @@ from inrcodec.files import suffix_of
 from inrcodec.limits import DEFAULT_LIMITS, Limits
 
 DEFAULT_SUFFIX = {"image": "png", "volume": "npy", "audio": "wav", "video": "mp4", "shape": "npy"}
+NUMBERS = ("volume", "field", "shape")  # kinds whose samples are numbers, not codes
 
 
 @click.command(
@@ -88,6 +89,8 @@ def command(
     if output is not None:
         check_output(output, overwrite=not no_overwrite, source=input)
     inr = open_inr(read_inr(input), backend=backend, device=device, limits=Limits(output_samples=max_samples), residual=not no_residual)
+    if bits is not None and inr.head["kind"] in NUMBERS:
+        raise UsageError(f"--bits: expected it for images, sound and video; {input} holds numbers of type {inr.dtype}")
     target = derived_output(input, suffix or DEFAULT_SUFFIX.get(inr.head["kind"], "npy")) if output is None else output
     form = _suffix(target, suffix)
     overwrite = force if output is None else not no_overwrite
