@@ -178,7 +178,7 @@ def stepper(plan: Plan, data: TrainingData, layers: Layers, device: torch.device
 
     def step() -> float:
         with team(1) as threads:
-            error = batch_gradients(lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=0.0)
+            error = float(batch_gradients(lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=0.0))
         for optimizer in state.optimizers:
             optimizer.step()
         return error

@@ -14,7 +14,7 @@ from inrcodec.backends.base import PIECE, Evaluate, compile_eagerly
 from inrcodec.backends.threads import Team, team
 from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
 from inrcodec.backends.torch_layers import reduced, row_groups
-from inrcodec.backends.torch_prepared import Prepared, tensor_points
+from inrcodec.backends.torch_prepared import Prepared, row_of, tensor_points
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.base import Network
@@ -98,11 +98,11 @@ class TorchOps:
         return torch.cat([x, y])
 
     def coordinates(self, coords: Coordinates) -> Tensor:
-        return tensor_points(coords, self.device).T.float()
+        return self.prepared.points(coords).T.float()
 
     def fourier(self, coords: Coordinates, w: Tensor, *, weight_scale: float) -> Tensor:
         frequency = torch.as_tensor(w, device=self.device).double() * weight_scale
-        angle = reduced(frequency @ tensor_points(coords, self.device).T)
+        angle = reduced(frequency @ self.prepared.points(coords).T)
         return torch.cat([torch.sin(angle), torch.cos(angle)])
 
     def activated(
@@ -115,7 +115,7 @@ class TorchOps:
         constants: tuple[float, ...] = (),
         tensors: tuple[Tensor, ...] = (),
     ) -> Tensor:
-        values = tensor_points(x, self.device).T if isinstance(x, Points | Lattice) else x
+        values = self.prepared.points(x).T if isinstance(x, Points | Lattice) else x
         if _followed(values, w, b, *tensors):
             # In training speed counts for more; the first layer's argument is formed in float64 even then.
             z = (w.to(values.dtype) @ values).to(w.dtype) + b.unsqueeze(1)
@@ -128,7 +128,7 @@ class TorchOps:
         return torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)])
 
     def radial(self, coords: Coordinates, centres: Tensor, scales: Tensor) -> Tensor:
-        x = tensor_points(coords, self.device).T
+        x = self.prepared.points(coords).T
         apart = scales.double().unsqueeze(2) * (x.unsqueeze(0) - centres.double().unsqueeze(2))
         return (1 / (1 + (apart**2).sum(1))).to(centres.dtype)
 
@@ -146,7 +146,7 @@ def _followed(*tensors: Tensor | None) -> bool:
 
 def stretched(x: Tensor, stretch: tuple[float, ...]) -> Tensor:
     """Points x (n, d) float64 as a grid sees them."""
-    return x if all(factor == 1.0 for factor in stretch) else x * torch.tensor(stretch, dtype=torch.float64, device=x.device)
+    return x if all(factor == 1.0 for factor in stretch) else x * row_of(stretch, x.device)
 
 
 def _followed_features(x: Tensor, table: Tensor, level: Level) -> Tensor:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -194,7 +194,7 @@ def equal_widths(rows: int, mask: Tensor | None) -> tuple[int, ...]:
     return () if mask is None else (rows // len(mask),) * len(mask)
 
 
-@lru_cache(maxsize=256)
+@cache
 def groups(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
     """The mask's row of each of `rows` neurons, the last sum(widths) of which are masked, -1 for none: (rows,) int32."""
     numbers = [-1] * (rows - sum(widths)) + [i for i, width in enumerate(widths) for _ in range(width)]
@@ -202,7 +202,7 @@ def groups(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.tensor(numbers, dtype=torch.int32, device=device)
 
 
-@lru_cache(maxsize=256)
+@cache
 def segments(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
     """Neurons as `groups` has them, in runs of one row of the mask: first neuron, the one after the last, row: (s, 3) int32."""
     head = rows - sum(widths)
