@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from inrcodec.ops import Activation, Constant, Coordinates, Wave
 Tensor = torch.Tensor
 MAX_THREADS = 8  # side by side; more wait for each other, since what is between two operations runs under Python's lock
 DEVICE_PIECE = 1 << 17  # samples of one pass on a CUDA device: launches cost more there than a cache saves
+PRECISIONS = {"float32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32"}  # as torch_triton.TritonLayers has them
 DECODE_MEMO_ENTRIES = 64  # a decode uses an axis for one row of tiles only
 
 
@@ -181,6 +183,23 @@ def _layers_for(kind: str) -> Any:
     except ImportError:
         pass
     return torch_layers
+
+
+def layers_in(device: torch.device, precision: str) -> Any:
+    """`layers_of` a device with the products of sine layers in a precision of PRECISIONS: all but float32 are of Triton's kernels.
+
+    Raises UsageError for what is not a CUDA device, BackendMissing where Triton does not run.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision}")
+    layers = layers_of(device)
+    if PRECISIONS[precision] == "ieee":
+        return layers
+    if device.type != "cuda":
+        raise UsageError(f"precision: {precision} is of CUDA devices, expected float32 on {device}")
+    if layers is torch_layers:
+        raise BackendMissing(f"precision {precision}: is of Triton's kernels, which do not run here; pip install 'inrcodec[triton]'")
+    return replace(layers, precision=PRECISIONS[precision])
 
 
 def threads_of(device: torch.device) -> int:

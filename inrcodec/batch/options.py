@@ -49,6 +49,7 @@ class EncodeOptions:
     strip: bool = False
     deterministic: bool = False
     device: str = "auto"
+    precision: str = "float32"
     threads: int | None = None
 
 
@@ -89,6 +90,7 @@ def encode_with(
             arch=options.arch,
             settings=options.settings,
             device=options.device,
+            precision=options.precision,
             protocol=options.protocol,
             sign=options.sign,
             seed=options.seed,

@@ -25,7 +25,7 @@ def held_adam(tensors: Sequence[torch.Tensor], learning_rate: float, betas: tupl
     device = tensors[0].device
     rate = torch.full((), learning_rate, device=device)
     made = torch.optim.Adam(tensors, lr=rate, betas=betas, fused=True, capturable=device.type == "cuda")
-    made.found_inf = halt  # as torch.amp does where gradients have overflown
+    made.found_inf = halt  # type: ignore[attr-defined]  # as torch.amp does where gradients have overflown
     # Its steps before the first capture run by themselves, as they have to: no reason to warn.
     made._warned_capturable_if_run_uncaptured = True
     return made

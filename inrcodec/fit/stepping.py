@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.backends.threads import Team
+from inrcodec.backends.torch import layers_in
 from inrcodec.fit.captured import Captured, Pace
 from inrcodec.fit.contexts import Contexts, add_context_rate
 from inrcodec.fit.data import Batch, Data
@@ -48,13 +49,23 @@ class Stepper:
     """The steps of one fit, captured where its pace says so."""
 
     def __init__(
-        self, state: State, layout: FlatLayout, frozen: Mapping[str, NDArray[Any]], data: Data, plan: Plan, threads: Team, pace: Pace
+        self,
+        state: State,
+        layout: FlatLayout,
+        frozen: Mapping[str, NDArray[Any]],
+        data: Data,
+        plan: Plan,
+        threads: Team,
+        pace: Pace,
+        precision: str,
     ) -> None:
         self._state, self._layout, self._data, self._plan, self._threads = state, layout, data, plan, threads
         device = state.values.device
         count = None if plan.windows is None else plan.windows.count
         self._working = torch.empty_like(state.values)
         self._lanes: tuple[Lane, ...] = make_lanes(layout, self._working, state.grads, frozen, device, threads.size, count)
+        for lane in self._lanes:
+            lane.ops.layers = layers_in(device, precision)
         self._weight = torch.zeros((), device=device) if pace.held else None
         self._captured = Captured(pace.recorder([state.generator]) if pace.graphs else None)
 

@@ -49,6 +49,7 @@ class RunOptions:
 
     seed: int
     device: torch.device
+    precision: str = "float32"  # of matrix products on a CUDA device: see backends.torch.layers_in
     time_limit: float | None = None  # seconds
     checkpoint: Path | None = None
     checkpoint_key: str = ""
@@ -110,7 +111,7 @@ def _run(
 ) -> bool:
     """Run to the end and return False, or until it is told to stop and return True."""
     schedule, target = plan.schedule, plan.target
-    stepper = Stepper(state, layout, frozen, data, plan, threads, pace)
+    stepper = Stepper(state, layout, frozen, data, plan, threads, pace, options.precision)
     follower = Follower(
         state,
         layout,
