@@ -123,9 +123,10 @@ def encode(
     report.target_met; the file is still the best one found. max_error: every sample of the decoded nominal grid is within it of the source,
     in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
     go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
-    seconds for the fit. precision: of a fit's matrix products on a CUDA device, "float32", "tf32x3", "tf32". frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a part of
-    a larger signal. Of shapes only: protocol, "default" or "finer" (its published
-    sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and lossless. Raises
+    seconds for the fit. precision: of a fit's matrix products on a CUDA device, "float32", "tf32x3", "tf32". frames, rate, start, stop: as
+    for `read_signal`. part: what the network is chosen for where the source is a part of a larger signal. Of shapes only: protocol,
+    "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
+    max_error and lossless. Raises
     InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import BOUNDED_QUALITY, usual_arch
