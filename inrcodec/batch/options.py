@@ -50,6 +50,7 @@ class EncodeOptions:
     deterministic: bool = False
     device: str = "auto"
     precision: str = "float32"
+    hash_backend: str = "own"
     threads: int | None = None
 
 
@@ -91,6 +92,7 @@ def encode_with(
             settings=options.settings,
             device=options.device,
             precision=options.precision,
+            hash_backend=options.hash_backend,
             protocol=options.protocol,
             sign=options.sign,
             seed=options.seed,

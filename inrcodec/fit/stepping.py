@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.threads import Team
 from inrcodec.backends.torch import layers_in
+from inrcodec.errors import UsageError
 from inrcodec.fit.captured import Captured, Pace
 from inrcodec.fit.contexts import Contexts, add_context_rate
 from inrcodec.fit.data import Batch, Data
@@ -25,6 +26,7 @@ from inrcodec.networks.sape import PROGRESS
 
 Tensor = torch.Tensor
 Number = float | Tensor
+HASH_BACKENDS = ("own", "tcnn")
 Stage = Literal["plain", "noisy", "rounded"]
 
 
@@ -45,6 +47,28 @@ class Asked:
     rounded_too: bool
 
 
+def layers_for(device: torch.device, plan: Plan, precision: str, hash_backend: str) -> Any:
+    """The layers of a fit: `layers_in` a precision, with grids at points by our own kernels or by tiny-cuda-nn ("own", "tcnn").
+
+    Raises UsageError, BackendMissing.
+    """
+    layers = layers_in(device, precision)
+    if hash_backend not in HASH_BACKENDS:
+        raise UsageError(f"hash_backend: expected one of {', '.join(HASH_BACKENDS)}, got {hash_backend}")
+    if hash_backend == "own":
+        return layers
+    if device.type != "cuda":
+        raise UsageError(f"hash_backend: tcnn is of CUDA devices, expected own on {device}")
+    if plan.sampling is None or not hasattr(plan.config, "levels"):
+        raise UsageError("hash_backend: tcnn is of shapes, whose samples are points, and of networks with a hash grid; expected own")
+    from inrcodec.backends.torch_tcnn import TcnnLayers, grid_of
+
+    features = next(param.shape[-1] for param in plan.network.params(plan.config) if param.role == "table")
+    for level in plan.config.levels:
+        grid_of(level, plan.config.in_features, features)
+    return TcnnLayers(layers)
+
+
 class Stepper:
     """The steps of one fit, captured where its pace says so."""
 
@@ -57,7 +81,7 @@ class Stepper:
         plan: Plan,
         threads: Team,
         pace: Pace,
-        precision: str,
+        layers: Any,
     ) -> None:
         self._state, self._layout, self._data, self._plan, self._threads = state, layout, data, plan, threads
         device = state.values.device
@@ -65,7 +89,7 @@ class Stepper:
         self._working = torch.empty_like(state.values)
         self._lanes: tuple[Lane, ...] = make_lanes(layout, self._working, state.grads, frozen, device, threads.size, count)
         for lane in self._lanes:
-            lane.ops.layers = layers_in(device, precision)
+            lane.ops.layers = layers
         self._weight = torch.zeros((), device=device) if pace.held else None
         self._captured = Captured(pace.recorder([state.generator]) if pace.graphs else None)
 

@@ -30,7 +30,7 @@ from inrcodec.fit.progress import is_due
 from inrcodec.fit.quantized import FlatLayout, flat_layout, initial_scales, to_arrays
 from inrcodec.fit.state import State, new_state, restore, to_saved
 from inrcodec.fit.steering import rounded_turn
-from inrcodec.fit.stepping import Asked, Stepper
+from inrcodec.fit.stepping import Asked, Stepper, layers_for
 from inrcodec.progress import Progress, ProgressCallback
 from inrcodec.quantize import nearest_step_codes, steps
 from inrcodec.weights import contextual_tables, pack
@@ -50,6 +50,7 @@ class RunOptions:
     seed: int
     device: torch.device
     precision: str = "float32"  # of matrix products on a CUDA device: see backends.torch.layers_in
+    hash_backend: str = "own"  # of grids at points: see stepping.layers_for
     time_limit: float | None = None  # seconds
     checkpoint: Path | None = None
     checkpoint_key: str = ""
@@ -111,7 +112,8 @@ def _run(
 ) -> bool:
     """Run to the end and return False, or until it is told to stop and return True."""
     schedule, target = plan.schedule, plan.target
-    stepper = Stepper(state, layout, frozen, data, plan, threads, pace, options.precision)
+    layers = layers_for(options.device, plan, options.precision, options.hash_backend)
+    stepper = Stepper(state, layout, frozen, data, plan, threads, pace, layers)
     follower = Follower(
         state,
         layout,
