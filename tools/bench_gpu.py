@@ -8,6 +8,8 @@ device  copy bandwidth and rates of matrix products, of which the floors are mad
 layer   one hidden layer forward and back: seconds and error against float64, per precision and per block of the kernel
 step    a training step of the paper's image configuration over 512x512 samples, with every kind of layers in turn, beside its floor, and
         of a SIREN of as many parameters
+graphs  steps of the trainer in its first stage, four phases of the batch in turn, with and without CUDA graphs, and of several fits side
+        by side, each in a thread and a stream of its own: steps of all of them per second
 time    seconds, from its first step on, until a fit reaches 30, 35 and 40 dB, on the pictures of DATA (names in order), by the paper's
         learning rates and by ours
 decode  samples per second of a grid, of the paper's network and that of photographs
@@ -20,8 +22,10 @@ code 9. What --seconds leaves no time for is left out and said.
 import argparse
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,7 @@ from inrcodec.backends.torch import TorchEngine, layers_of, torch_device
 from inrcodec.bench.machine import versions
 from inrcodec.coordinates import Lattice, Points, lattice, sample_centres
 from inrcodec.errors import InrError, VerificationFailed
+from inrcodec.fit.captured import LOOK_EVERY
 from inrcodec.fit.comparison_presets import comparison_config, trainable
 from inrcodec.fit.data import TrainingData, training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
@@ -44,15 +49,19 @@ from inrcodec.fit.presets import make_plan
 from inrcodec.fit.quantized import flat_layout
 from inrcodec.fit.request import Request
 from inrcodec.fit.state import new_state
+from inrcodec.fit.trainer import RunOptions, fit
 from inrcodec.networks import NETWORKS
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from tools.bench_common import DATA, RESULTS, Results
-from tools.gpu_timing import gpu_facts, peak_memory, seconds_of
+from tools.gpu_timing import gpu_facts, peak_memory, seconds_of, wait
 
 RMS, PEAK, GRADIENT = 2e-6, 2e-5, 2e-4  # class F32 of the value range; gradients of their largest
 RATES = {"paper": (1e-4, 5e-4), "ours": (6e-3, 2e-2)}  # of the network and of its tables
 DECIBELS = (30, 35, 40)
+FITS = (1, 2, 4, 8)  # side by side
+FIT_STEPS = 20  # of a fit, per repeat
+FIRST_LOOKS = 4  # before the clock starts
 RESERVE = 15.0  # seconds a section needs at least
 Layers = Any
 Step = Callable[[], float]
@@ -314,6 +323,47 @@ def step_section(bench: Bench, results: Results) -> None:
         results.put("step", f"sasnet over siren/{kind}", {"ratio": rows[f"sasnet/{kind}"] / rows[f"siren/{kind}"]})
 
 
+def graphs_section(bench: Bench, results: Results) -> None:
+    kinds: dict[str, tuple[int, bool]] = {"1 without graphs": (1, False)}
+    if bench.device.type == "cuda":
+        kinds |= {f"{count} with graphs": (count, True) for count in FITS}
+    else:
+        kinds["2 without graphs"] = (2, False)
+    for name, (count, graphs) in kinds.items():
+        results.put("graphs", name, {"fits": count, "graphs": graphs, "steps_per_second": steps_per_second(bench, count, graphs=graphs)})
+
+
+def steps_per_second(bench: Bench, count: int, *, graphs: bool) -> float:
+    """Of `count` fits side by side, all their steps, the recording of graphs and the first steps left out."""
+    plan = make_plan(Request(shape=(bench.side, bench.side), channels=3, arch="sasnet.2", settings=bench.settings))
+    schedule = replace(plan.schedule, steps=FIT_STEPS * bench.repeats, rate_from=1.0, stride=2, between=0.0, cuda_graphs=int(graphs))
+    plan = replace(plan, schedule=schedule)
+    begun, ended = threading.Barrier(count), list[tuple[float, float]]()
+
+    def run() -> None:
+        data = training_data(noise(bench), None, [(-1.0, 1.0)] * 2, stride=2, device=bench.device)
+        started, steps = 0.0, 0
+
+        def stop() -> bool:
+            nonlocal started, steps
+            steps += 1
+            if steps == FIRST_LOOKS:
+                wait(bench.device)
+                begun.wait()
+                started = time.perf_counter()
+            return False
+
+        fit(data, plan, RunOptions(seed=0, device=bench.device, stop=stop))
+        ended.append((started, time.perf_counter()))
+
+    with ThreadPoolExecutor(count) as places:
+        for done in [places.submit(run) for _ in range(count)]:
+            done.result()
+    looks = LOOK_EVERY if bench.device.type == "cuda" else 1
+    steps = schedule.steps - FIRST_LOOKS * looks
+    return count * steps / (max(end for _, end in ended) - min(start for start, _ in ended))
+
+
 def time_section(bench: Bench, results: Results) -> None:
     kind = "triton ieee" if "triton ieee" in bench.kinds else "plain"
     if not bench.pictures:
@@ -373,6 +423,7 @@ SECTIONS: dict[str, Callable[[Bench, Results], None]] = {
     "device": device_section,
     "layer": layer_section,
     "step": step_section,
+    "graphs": graphs_section,
     "decode": decode_section,
     "time": time_section,
 }
