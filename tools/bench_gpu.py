@@ -22,10 +22,8 @@ code 9. What --seconds leaves no time for is left out and said.
 import argparse
 import math
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,6 @@ from inrcodec.backends.torch import TorchEngine, layers_of, torch_device
 from inrcodec.bench.machine import versions
 from inrcodec.coordinates import Lattice, Points, lattice, sample_centres
 from inrcodec.errors import InrError, VerificationFailed
-from inrcodec.fit.captured import LOOK_EVERY
 from inrcodec.fit.comparison_presets import comparison_config, trainable
 from inrcodec.fit.data import TrainingData, training_data
 from inrcodec.fit.gradients import batch_gradients, make_lanes
@@ -49,19 +46,18 @@ from inrcodec.fit.presets import make_plan
 from inrcodec.fit.quantized import flat_layout
 from inrcodec.fit.request import Request
 from inrcodec.fit.state import new_state
-from inrcodec.fit.trainer import RunOptions, fit
 from inrcodec.networks import NETWORKS
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from tools.bench_common import DATA, RESULTS, Results
-from tools.gpu_timing import gpu_facts, peak_memory, seconds_of, wait
+from tools.gpu_fits import steps_per_second
+from tools.gpu_timing import gpu_facts, peak_memory, seconds_of
 
 RMS, PEAK, GRADIENT = 2e-6, 2e-5, 2e-4  # class F32 of the value range; gradients of their largest
 RATES = {"paper": (1e-4, 5e-4), "ours": (6e-3, 2e-2)}  # of the network and of its tables
 DECIBELS = (30, 35, 40)
 FITS = (1, 2, 4, 8)  # side by side
 FIT_STEPS = 20  # of a fit, per repeat
-FIRST_LOOKS = 4  # before the clock starts
 RESERVE = 15.0  # seconds a section needs at least
 Layers = Any
 Step = Callable[[], float]
@@ -324,44 +320,27 @@ def step_section(bench: Bench, results: Results) -> None:
 
 
 def graphs_section(bench: Bench, results: Results) -> None:
+    plan = make_plan(Request(shape=(bench.side, bench.side), channels=3, arch="sasnet.2", settings=bench.settings))
+    plan = replace(plan, schedule=replace(plan.schedule, stride=2))
+
+    def data() -> TrainingData:
+        return training_data(noise(bench), None, [(-1.0, 1.0)] * 2, stride=2, device=bench.device)
+
     kinds: dict[str, tuple[int, bool]] = {"1 without graphs": (1, False)}
     if bench.device.type == "cuda":
         kinds |= {f"{count} with graphs": (count, True) for count in FITS}
     else:
         kinds["2 without graphs"] = (2, False)
     for name, (count, graphs) in kinds.items():
-        results.put("graphs", name, {"fits": count, "graphs": graphs, "steps_per_second": steps_per_second(bench, count, graphs=graphs)})
-
-
-def steps_per_second(bench: Bench, count: int, *, graphs: bool) -> float:
-    """Of `count` fits side by side, all their steps, the recording of graphs and the first steps left out."""
-    plan = make_plan(Request(shape=(bench.side, bench.side), channels=3, arch="sasnet.2", settings=bench.settings))
-    schedule = replace(plan.schedule, steps=FIT_STEPS * bench.repeats, rate_from=1.0, stride=2, between=0.0, cuda_graphs=int(graphs))
-    plan = replace(plan, schedule=schedule)
-    begun, ended = threading.Barrier(count), list[tuple[float, float]]()
-
-    def run() -> None:
-        data = training_data(noise(bench), None, [(-1.0, 1.0)] * 2, stride=2, device=bench.device)
-        started, steps = 0.0, 0
-
-        def stop() -> bool:
-            nonlocal started, steps
-            steps += 1
-            if steps == FIRST_LOOKS:
-                wait(bench.device)
-                begun.wait()
-                started = time.perf_counter()
-            return False
-
-        fit(data, plan, RunOptions(seed=0, device=bench.device, stop=stop))
-        ended.append((started, time.perf_counter()))
-
-    with ThreadPoolExecutor(count) as places:
-        for done in [places.submit(run) for _ in range(count)]:
-            done.result()
-    looks = LOOK_EVERY if bench.device.type == "cuda" else 1
-    steps = schedule.steps - FIRST_LOOKS * looks
-    return count * steps / (max(end for _, end in ended) - min(start for start, _ in ended))
+        results.put(
+            "graphs",
+            name,
+            {
+                "fits": count,
+                "graphs": graphs,
+                "steps_per_second": steps_per_second(plan, data, count, graphs=graphs, steps=FIT_STEPS * bench.repeats),
+            },
+        )
 
 
 def time_section(bench: Bench, results: Results) -> None:
