@@ -50,7 +50,7 @@ from inrcodec.networks import NETWORKS
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from tools.bench_common import DATA, RESULTS, Results
-from tools.gpu_fits import steps_per_second
+from tools.gpu_fits import floor_seconds, steps_per_second
 from tools.gpu_timing import gpu_facts, peak_memory, seconds_of
 
 RMS, PEAK, GRADIENT = 2e-6, 2e-5, 2e-4  # class F32 of the value range; gradients of their largest
@@ -290,17 +290,6 @@ def tiles(kinds: Mapping[str, Layers]) -> dict[str, Layers]:
     blocks = (Tile(64, 64, 16, 4, 3), Tile(128, 128, 16, 8, 3), Tile(64, 128, 32, 8, 3), Tile(128, 64, 16, 8, 3), Tile(64, 256, 16, 8, 3))
     chosen = [(kind, tile) for kind in ("triton ieee", "triton tf32x3") for tile in blocks]
     return {f"{kind} {tile.rows}x{tile.samples}x{tile.inner}": replace(kinds[kind], tile=tile) for kind, tile in chosen}
-
-
-def floor_seconds(plan: Plan, samples: int, bandwidth: float, rate: float) -> dict[str, float]:
-    """The least a step could take, by products and by bytes: see the text on top."""
-    params = plan.network.params(plan.config)
-    matrices = [param for param in params if param.role == "matrix"]
-    neurons = sum(param.shape[0] for param in matrices) + getattr(plan.config, "frequencies", 0) + getattr(plan.config, "features", 0)
-    trained = sum(param.size for param in params if param.trainable)
-    products = 3 * 2 * sum(param.size for param in matrices) * samples / rate
-    transfers = 4 * (4 * neurons * samples + 6 * trained) / bandwidth
-    return {"products": products, "bytes": transfers, "floor": max(products, transfers)}
 
 
 def step_section(bench: Bench, results: Results) -> None:

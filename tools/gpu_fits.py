@@ -1,4 +1,5 @@
-"""How fast the trainer itself makes steps on a GPU: with CUDA graphs or without, one fit alone or several side by side."""
+"""How fast the trainer itself makes steps on a GPU: with CUDA graphs or without, one fit alone or several side by side; and the least a
+step could take."""
 
 import threading
 import time
@@ -45,3 +46,14 @@ def steps_per_second(plan: Plan, data: Callable[[], TrainingData], count: int, *
         for future in [places.submit(run) for _ in range(count)]:
             future.result()
     return sum(span[2] for span in spans) / (max(span[1] for span in spans) - min(span[0] for span in spans))
+
+
+def floor_seconds(plan: Plan, samples: int, bandwidth: float, rate: float) -> dict[str, float]:
+    """The least a step could take, by products and by bytes: see the text on top of bench_gpu.py."""
+    params = plan.network.params(plan.config)
+    matrices = [param for param in params if param.role == "matrix"]
+    neurons = sum(param.shape[0] for param in matrices) + getattr(plan.config, "frequencies", 0) + getattr(plan.config, "features", 0)
+    trained = sum(param.size for param in params if param.trainable)
+    products = 3 * 2 * sum(param.size for param in matrices) * samples / rate
+    transfers = 4 * (4 * neurons * samples + 6 * trained) / bandwidth
+    return {"products": products, "bytes": transfers, "floor": max(products, transfers)}
