@@ -100,6 +100,8 @@ def encode(
     arch: str | None = None,
     settings: Mapping[str, Setting] | None = None,
     device: str = "auto",
+    precision: str = "float32",
+    hash_backend: str = "own",
     protocol: str | None = None,
     sign: str | None = None,
     seed: int = 0,
@@ -124,10 +126,11 @@ def encode(
     report.target_met; the file is still the best one found. max_error: every sample of the decoded nominal grid is within it of the source,
     in units of the samples (codes of images), or within a part of their range ("0.1%"); lossless: they are the same, of integers. Both
     go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
-    seconds for the fit. frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a part of
-    a larger signal. interrupted: asked before every step of the fit; True ends it as Ctrl-C does. Of shapes only: protocol, "default" or
-    "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp, max_error and
-    lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
+    seconds for the fit. precision: of a fit's matrix products on a CUDA device, "float32", "tf32x3", "tf32"; hash_backend: of its grids
+    at points, "own" or "tcnn". frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a
+    part of a larger signal. interrupted: asked before every step of the fit; True ends it as Ctrl-C does. Of shapes only: protocol,
+    "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
+    max_error and lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
     from inrcodec.fit.presets import BOUNDED_QUALITY, usual_arch
     from inrcodec.fit.request import Request
@@ -182,11 +185,13 @@ def encode(
 
     from inrcodec.backends.torch import threads_of, torch_device
     from inrcodec.fit.sources import data_of, initial_of, plan_of
+    from inrcodec.fit.stepping import layers_for
     from inrcodec.fit.trainer import RunOptions, fit
     from inrcodec.memory import keep_freed_memory
 
     plan = plan_of(signal, request)
     chosen = torch_device(device)
+    layers_for(chosen, plan, precision, hash_backend)  # or say now why not
     keep_freed_memory()
     data, offset = data_of(signal, plan, seed=seed, device=chosen, parts=threads_of(chosen))
     head = make_head(signal, plan, data.scale, offset)
@@ -201,6 +206,8 @@ def encode(
         RunOptions(
             seed=seed,
             device=chosen,
+            precision=precision,
+            hash_backend=hash_backend,
             time_limit=time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_key=fit_key(signal, asdict(request), seed),

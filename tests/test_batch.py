@@ -263,8 +263,8 @@ def test_an_executor_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, exec
 # What survives
 
 
-def run_tasks(tasks: tuple[Task, ...], function: Work, *, jobs: int, retries: int = 2) -> list[Outcome]:
-    pool = LocalPool(jobs, threads=1, work=function)
+def run_tasks(tasks: tuple[Task, ...], function: Work, *, jobs: int, retries: int = 2, at_once: int = 1) -> list[Outcome]:
+    pool = LocalPool(jobs, threads=1, work=function, at_once=at_once)
     try:
         return sorted(outcomes(tasks, pool, retries=retries))
     finally:
@@ -291,6 +291,31 @@ def test_tries_come_to_an_end(tmp_path: Path) -> None:
     (tmp_path / "a.tried").unlink()
     (found,) = run_tasks(tasks, batch_work.quick_fail_once, jobs=1, retries=1)
     assert found.attempts == 2 and found.result.error is None
+
+
+def test_fits_side_by_side_in_one_process_give_the_bytes_of_each_alone(tmp_path: Path) -> None:
+    options = EncodeOptions(effort=1, threads=1, deterministic=True, settings={"steps": "20"})
+    tasks = []
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray((smooth_picture(20 + number, 24) * 255).astype(np.uint8)).save(path)
+        tasks.append(Task(str(path), f"{number}.inr", options))
+    found = run_tasks(tuple(tasks), work.do, jobs=1, at_once=3)
+    assert len({one.result.worker for one in found}) == 1
+    assert [one.result.data for one in found] == [encode_with(task.source, options).data for task in tasks]
+
+
+def test_workers_with_several_tasks_share_them_out_and_lose_all_when_they_die(tmp_path: Path) -> None:
+    tasks = quick_tasks(tmp_path, "a", "fatal", "c", "d", "e")
+    found = run_tasks(tasks, batch_work.quick_die_once, jobs=2, at_once=2)
+    assert found[1].attempts == 2 and all(one.attempts <= 2 for one in found)
+    assert [one.result.data for one in found] == [batch_work.quick(task).data for task in tasks]
+
+
+def test_several_at_once_are_of_processes_of_this_machine() -> None:
+    with pytest.raises(UsageError, match="--jobs-per-device: expected --executor local, got ray"):
+        make_pool("ray", jobs=1, threads=1, gpus=None, address=None, work=batch_work.quick, at_once=2)
+    assert make_pool("local", jobs=None, threads=1, gpus=None, address=None, work=batch_work.quick, at_once=4).places == 4
 
 
 def test_a_worker_that_dies_idle_is_replaced(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_smoke_writes_every_section(smoke: dict[str, Any]) -> None:
     assert keys["check"] == keys["layer"] == kinds
     assert keys["step"] == [f"{name}/{kind}" for name in ("sasnet", "siren", "sasnet over siren") for kind in kinds]
     assert keys["decode"] == [f"{name}/{kind}" for name in ("paper", "photo") for kind in kinds]
+    assert keys["graphs"] == ["1 without graphs", "2 without graphs"]
+    assert all(row["steps_per_second"] > 0 for row in smoke["graphs"]["rows"])
     assert keys["time"] == ["a.png/paper", "a.png/ours"]
     assert all(row["class_f32"] and row["rms"] > 0 for row in smoke["check"]["rows"])
     assert all(row["seconds"] > 0 and row["floor"]["floor"] > 0 for row in smoke["step"]["rows"][:4])

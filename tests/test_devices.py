@@ -1,6 +1,7 @@
 """What runs on a GPU, without one: on PyTorch's device of shapes alone, where nothing may come from another device or be read back."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from inrcodec.backends.torch import TorchOps, piece_of
+from inrcodec.backends import torch as torch_backend
+from inrcodec.backends import torch_layers
+from inrcodec.backends.torch import PRECISIONS, TorchOps, layers_in, layers_of, piece_of
 from inrcodec.coordinates import lattice
+from inrcodec.errors import BackendMissing, InrError, UsageError
 from inrcodec.fit.data import training_data
 from inrcodec.fit.gradients import _part_gradients, make_lanes
 from inrcodec.fit.points import point_parts
@@ -108,3 +112,31 @@ def test_a_gpu_has_larger_passes_of_a_fit(monkeypatch: pytest.MonkeyPatch) -> No
         counts.append([len(list(part.pieces())) for part in batch.parts])
     assert counts == [[2], [1]]
     assert piece_of(META, 1) > 64 * 64
+
+
+@dataclass(frozen=True)
+class Kernels:
+    precision: str = "ieee"
+
+
+def test_precisions_are_of_kernels_on_cuda_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert layers_in(cpu, "float32") is layers_of(cpu)
+    monkeypatch.setattr(torch_backend, "_layers_for", lambda _: Kernels())
+    assert {name: layers_in(cuda, name).precision for name in PRECISIONS} == PRECISIONS
+    monkeypatch.setattr(torch_backend, "_layers_for", lambda _: torch_layers)
+    refused: list[tuple[torch.device, str, type[InrError], str]] = [
+        (cpu, "tf32", UsageError, "precision: tf32 is of CUDA devices, expected float32 on cpu"),
+        (cpu, "bf16", UsageError, "precision: expected one of float32, tf32x3, tf32, got bf16"),
+        (cuda, "tf32x3", BackendMissing, "precision tf32x3: is of Triton's kernels"),
+    ]
+    for device, name, kind, message in refused:
+        with pytest.raises(kind, match=message):
+            layers_in(device, name)
+
+
+def test_an_encode_on_a_cpu_refuses_a_precision_before_it_fits() -> None:
+    from inrcodec.codec import encode
+
+    with pytest.raises(UsageError, match="precision: tf32 is of CUDA devices"):
+        encode(np.zeros((8, 8), np.uint8), device="cpu", precision="tf32")

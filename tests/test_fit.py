@@ -205,9 +205,9 @@ def test_checkpoints_of_other_input_or_no_checkpoints_are_refused(tmp_path: Path
 
 
 def test_divergence_goes_back_and_halves_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inrcodec.fit import trainer
+    from inrcodec.fit import stepping
 
-    original, calls = trainer.batch_gradients, 0
+    original, calls = stepping.batch_gradients, 0
 
     def once_nan(*args: object, **kwargs: object) -> float:
         nonlocal calls
@@ -215,16 +215,16 @@ def test_divergence_goes_back_and_halves_the_rate(monkeypatch: pytest.MonkeyPatc
         distortion = original(*args, **kwargs)  # type: ignore[arg-type]
         return distortion * math.nan if calls == 30 else distortion
 
-    monkeypatch.setattr(trainer, "batch_gradients", once_nan)
+    monkeypatch.setattr(stepping, "batch_gradients", once_nan)
     result = run()
     assert all(np.isfinite(value).all() for value in result.values.values())
 
 
 def test_hopeless_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inrcodec.fit import trainer
+    from inrcodec.fit import stepping
 
-    original = trainer.batch_gradients
-    monkeypatch.setattr(trainer, "batch_gradients", lambda *a, **k: original(*a, **k) * math.nan)
+    original = stepping.batch_gradients
+    monkeypatch.setattr(stepping, "batch_gradients", lambda *a, **k: original(*a, **k) * math.nan)
     with pytest.raises(InrError, match="diverged"):
         run()
 
@@ -267,7 +267,7 @@ def test_parts_and_pieces_have_the_gradients_of_the_whole(weighted: bool, monkey
     frozen = {p.name: initial[p.name] for p in network.params(config) if not p.trainable}
     with team(3) as threads:
         lanes = make_lanes(layout, values, grads, frozen, CPU, 3)
-        error = batch_gradients(lanes, threads, network, config, batch, scale=d.scale, mask_sparsity=0.3)
+        error = float(batch_gradients(lanes, threads, network, config, batch, scale=d.scale, mask_sparsity=0.3))
 
     leaves = {name: view.clone().requires_grad_() for name, view in layout.views(values).items()}
     points = Points(np.concatenate([part.coords.points().values for part in batch.parts]))

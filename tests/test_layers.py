@@ -55,7 +55,7 @@ HEAVY = {
         "lpips.py",
     ),
     "onnx": ("backends/onnx",),
-    "onnxruntime": ("backends/onnx.py",),
+    "onnxruntime": ("backends/onnx.py", "backends/onnx_device.py"),
     "numba": ("backends/cpu_",),
     "triton": ("backends/triton_",),
     "tinycudann": ("backends/tcnn.py",),

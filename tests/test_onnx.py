@@ -15,7 +15,8 @@ from onnx.reference import ReferenceEvaluator
 import inrcodec
 from inrcodec.backends import available, make_engine, onnx_grid
 from inrcodec.backends.numpy import NumpyOps
-from inrcodec.backends.onnx import OnnxEngine, cuda_devices, cuda_index
+from inrcodec.backends.onnx import OnnxEngine
+from inrcodec.backends.onnx_device import OnnxDevice, cuda_devices, device_of, here, placed, providers_of, run_bound
 from inrcodec.backends.onnx_export import ConstantParameter
 from inrcodec.backends.onnx_graph import Graph
 from inrcodec.backends.onnx_ops import OnnxOps
@@ -341,13 +342,87 @@ def test_what_cannot_be_exported_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_devices() -> None:
-    assert cuda_index("cpu") is None
-    for name in ("toaster", "cuda:x", "cpu:1", "auto:0"):
-        with pytest.raises(UsageError, match="device: expected"):
-            cuda_index(name)
+    assert here("cpu") == OnnxDevice("cpu")
+    for name in ("toaster", "cuda:x", "cuda:", "cpu:1", "auto:0", "tensorrt:one"):
+        with pytest.raises(UsageError, match="device: expected auto, cpu, cuda"):
+            here(name)
     missing = f"cuda:{len(cuda_devices())}"
     with pytest.raises(BackendMissing, match="no such CUDA device"):
         make_engine("onnx", device=missing)
+
+
+PLAIN, GPU = ("CPUExecutionProvider",), ("CUDAExecutionProvider", "CPUExecutionProvider")
+RTX = ("NvTensorRtRtxExecutionProvider", *GPU)
+CUDA_1 = ("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "available", "devices", "expected"),
+    [
+        ("auto", PLAIN, 0, ["CPUExecutionProvider"]),
+        ("auto", GPU, 0, ["CPUExecutionProvider"]),
+        ("auto", GPU, 2, [("CUDAExecutionProvider", {"device_id": 0, "use_tf32": 0}), "CPUExecutionProvider"]),
+        ("cpu", RTX, 2, ["CPUExecutionProvider"]),
+        ("cuda:1", GPU, 2, [CUDA_1, "CPUExecutionProvider"]),
+        ("cuda:1", RTX, 2, [CUDA_1, "CPUExecutionProvider"]),
+        ("tensorrt:1", RTX, 2, [("NvTensorRtRtxExecutionProvider", {"device_id": 1}), CUDA_1, "CPUExecutionProvider"]),
+        ("tensorrt", (*RTX[:1], *PLAIN), 0, [("NvTensorRtRtxExecutionProvider", {"device_id": 0}), "CPUExecutionProvider"]),
+        ("tensorrt:1", ("TensorrtExecutionProvider", *GPU), 2, [("TensorrtExecutionProvider", {"device_id": 1}), CUDA_1, PLAIN[0]]),
+        ("cuda", PLAIN, 0, "no such CUDA device for ONNX Runtime; 0 are there, onnxruntime-gpu"),
+        ("cuda:2", GPU, 2, "no such CUDA device for ONNX Runtime; 2 are there"),
+        (
+            "tensorrt",
+            GPU,
+            1,
+            "has none of NvTensorRTRTXExecutionProvider, TensorrtExecutionProvider; TensorRT RTX is in onnxruntime-trt-rtx",
+        ),
+    ],
+)
+def test_providers(name: str, available: tuple[str, ...], devices: int, expected: Any) -> None:
+    if isinstance(expected, str):
+        with pytest.raises(BackendMissing, match=f"device {name}: .*{expected}"):
+            device_of(name, available=available, devices=devices)
+        return
+    assert providers_of(device_of(name, available=available, devices=devices), available) == expected
+
+
+def test_tensorrt_is_of_onnx_runtime() -> None:
+    assert "NvTensorRTRTXExecutionProvider" not in onnxruntime.get_available_providers()
+    with pytest.raises(BackendMissing, match="device tensorrt: ONNX Runtime has none of"):
+        make_engine("auto", device="tensorrt")
+
+
+@pytest.mark.parametrize("case", [EVERY[0], EVERY[7]], ids=name_of)
+def test_bound_runs_give_the_same_numbers(case: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, config = case
+    params = lively_params(network, config)
+    monkeypatch.setattr("inrcodec.backends.onnx.PIECE", 20)
+    plain, bound = (OnnxEngine("cpu", bind=bind).compile(network, config, params) for bind in (False, True))
+    grid = lattice((7, 9), [(-1, 1)] * 2)
+    for coords in (grid, Points(grid.points().values[:33])):
+        for _ in range(2):
+            np.testing.assert_array_equal(bound(coords), plain(coords))
+
+
+def test_networks_that_share_graphs_do_not_share_what_is_bound() -> None:
+    network, config = EVERY[0]
+    engine, coords = OnnxEngine("cpu", bind=True), lattice((5, 6), [(-1, 1)] * 2)
+    params = lively_params(network, config)
+    other = {name: value if name == "frequency" else value + np.float32(0.01) for name, value in params.items()}
+    first, second = (engine.compile(network, config, each) for each in (params, other))
+    before = first(coords)
+    assert np.abs(second(coords) - before).max() > 1e-4
+    np.testing.assert_array_equal(first(coords), before)
+
+
+def test_a_bound_input_of_another_shape_is_seen() -> None:
+    graph = Graph()
+    graph.output(graph.input("x", np.float32, (3,)), "y", (3,))
+    session = onnxruntime.InferenceSession(graph.model("copy", 18).SerializeToString(), providers=list(PLAIN))
+    cpu = OnnxDevice("cpu")
+    assert run_bound(session, {"x": placed(np.float32([1, 2, 3]), cpu)}).tolist() == [1, 2, 3]
+    with pytest.raises(Exception, match="x"):
+        run_bound(session, {"x": placed(np.float32([1, 2]), cpu)})
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

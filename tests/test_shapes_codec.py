@@ -255,7 +255,7 @@ def test_parts_and_pieces_of_points_have_the_gradients_of_the_whole(source, monk
         with team(len(parts)) as threads:
             lanes = make_lanes(layout, values, grads, frozen, CPU, len(parts))
             whole = type(batch)(batch.targets, batch.weights, parts, batch.count)
-            error = batch_gradients(lanes, threads, network, config, whole, scale=data.scale, mask_sparsity=0.0)
+            error = float(batch_gradients(lanes, threads, network, config, whole, scale=data.scale, mask_sparsity=0.0))
         results.append((error, grads))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     largest = float(results[1][1].abs().max())

@@ -8,6 +8,8 @@ device  copy bandwidth and rates of matrix products, of which the floors are mad
 layer   one hidden layer forward and back: seconds and error against float64, per precision and per block of the kernel
 step    a training step of the paper's image configuration over 512x512 samples, with every kind of layers in turn, beside its floor, and
         of a SIREN of as many parameters
+graphs  steps of the trainer in its first stage, four phases of the batch in turn, with and without CUDA graphs, and of several fits side
+        by side, each in a thread and a stream of its own: steps of all of them per second
 time    seconds, from its first step on, until a fit reaches 30, 35 and 40 dB, on the pictures of DATA (names in order), by the paper's
         learning rates and by ours
 decode  samples per second of a grid, of the paper's network and that of photographs
@@ -48,11 +50,14 @@ from inrcodec.networks import NETWORKS
 from inrcodec.signals import read_signal
 from inrcodec.signals.base import Signal
 from tools.bench_common import DATA, RESULTS, Results
+from tools.gpu_fits import floor_seconds, steps_per_second
 from tools.gpu_timing import gpu_facts, peak_memory, seconds_of
 
 RMS, PEAK, GRADIENT = 2e-6, 2e-5, 2e-4  # class F32 of the value range; gradients of their largest
 RATES = {"paper": (1e-4, 5e-4), "ours": (6e-3, 2e-2)}  # of the network and of its tables
 DECIBELS = (30, 35, 40)
+FITS = (1, 2, 4, 8)  # side by side
+FIT_STEPS = 20  # of a fit, per repeat
 RESERVE = 15.0  # seconds a section needs at least
 Layers = Any
 Step = Callable[[], float]
@@ -178,7 +183,7 @@ def stepper(plan: Plan, data: TrainingData, layers: Layers, device: torch.device
 
     def step() -> float:
         with team(1) as threads:
-            error = batch_gradients(lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=0.0)
+            error = float(batch_gradients(lanes, threads, plan.network, plan.config, batch, scale=data.scale, mask_sparsity=0.0))
         for optimizer in state.optimizers:
             optimizer.step()
         return error
@@ -287,17 +292,6 @@ def tiles(kinds: Mapping[str, Layers]) -> dict[str, Layers]:
     return {f"{kind} {tile.rows}x{tile.samples}x{tile.inner}": replace(kinds[kind], tile=tile) for kind, tile in chosen}
 
 
-def floor_seconds(plan: Plan, samples: int, bandwidth: float, rate: float) -> dict[str, float]:
-    """The least a step could take, by products and by bytes: see the text on top."""
-    params = plan.network.params(plan.config)
-    matrices = [param for param in params if param.role == "matrix"]
-    neurons = sum(param.shape[0] for param in matrices) + getattr(plan.config, "frequencies", 0) + getattr(plan.config, "features", 0)
-    trained = sum(param.size for param in params if param.trainable)
-    products = 3 * 2 * sum(param.size for param in matrices) * samples / rate
-    transfers = 4 * (4 * neurons * samples + 6 * trained) / bandwidth
-    return {"products": products, "bytes": transfers, "floor": max(products, transfers)}
-
-
 def step_section(bench: Bench, results: Results) -> None:
     bandwidth, rate = device_rates(bench)
     data, plan = picture_data(noise(bench), bench.device), paper_plan(bench)
@@ -312,6 +306,30 @@ def step_section(bench: Bench, results: Results) -> None:
     rows = {row["key"]: row["seconds"] for row in results.rows("step")}
     for kind in bench.kinds:
         results.put("step", f"sasnet over siren/{kind}", {"ratio": rows[f"sasnet/{kind}"] / rows[f"siren/{kind}"]})
+
+
+def graphs_section(bench: Bench, results: Results) -> None:
+    plan = make_plan(Request(shape=(bench.side, bench.side), channels=3, arch="sasnet.2", settings=bench.settings))
+    plan = replace(plan, schedule=replace(plan.schedule, stride=2))
+
+    def data() -> TrainingData:
+        return training_data(noise(bench), None, [(-1.0, 1.0)] * 2, stride=2, device=bench.device)
+
+    kinds: dict[str, tuple[int, bool]] = {"1 without graphs": (1, False)}
+    if bench.device.type == "cuda":
+        kinds |= {f"{count} with graphs": (count, True) for count in FITS}
+    else:
+        kinds["2 without graphs"] = (2, False)
+    for name, (count, graphs) in kinds.items():
+        results.put(
+            "graphs",
+            name,
+            {
+                "fits": count,
+                "graphs": graphs,
+                "steps_per_second": steps_per_second(plan, data, count, graphs=graphs, steps=FIT_STEPS * bench.repeats),
+            },
+        )
 
 
 def time_section(bench: Bench, results: Results) -> None:
@@ -373,6 +391,7 @@ SECTIONS: dict[str, Callable[[Bench, Results], None]] = {
     "device": device_section,
     "layer": layer_section,
     "step": step_section,
+    "graphs": graphs_section,
     "decode": decode_section,
     "time": time_section,
 }

@@ -21,6 +21,8 @@ def make_engine(name: str, *, device: str = "auto", work: int = 0, double: bool 
     With `double` an engine that evaluates in float64, as NumPy's does.
     Raises UsageError for an unknown name, BackendMissing for an engine that is not installed or a device that is not there.
     """
+    if name == "auto" and device.partition(":")[0] == "tensorrt":
+        name = "onnx"
     if name == "auto":
         name = "numpy" if double else _chosen(asked=device not in ("auto", "cpu"), work=work)
     if name == "numpy":

@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine: decodes on a CPU or, the layers, on a CUDA device. Without PyTorch.
+"""The ONNX Runtime engine: decodes on a CPU or, the layers, on a CUDA device, by CUDA or by TensorRT. Without PyTorch.
 
 A network is two graphs, made by onnx_ops.py: the first turns the coordinates of a tile into features and sines per axis, on the CPU; the
 second is the layers, run over pieces of the tile that stay in a core's cache. Parameters are inputs of both, so that the networks of
@@ -6,7 +6,7 @@ windows share them.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.base import Evaluate
 from inrcodec.backends.crew import Team, usable_cores
+from inrcodec.backends.onnx_device import OnnxDevice, device_names, here, placed, run_bound, session_of
 from inrcodec.backends.onnx_graph import Graph, Value
 from inrcodec.backends.onnx_ops import Cut, OnnxOps
 from inrcodec.backends.onnx_profile import PROFILES, LatticeOf, PointsOf
 from inrcodec.coordinates import Lattice, Points
-from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.base import Network
 from inrcodec.networks.hashgrid import Level, vertices
+
+__all__ = ["OnnxEngine", "device_names"]
 
 OPSET = 18
 PIECE = 1 << 11  # samples of one pass through the layers: their activations fit in a core's second cache (measured)
@@ -65,21 +67,34 @@ class Program:
     first: onnxruntime.InferenceSession
     second: onnxruntime.InferenceSession
     crossing: Mapping[str, Cut]
+    device: OnnxDevice
+    bind: bool
 
-    def run(self, coordinates: Inputs, params: Arrays, *, last: int, n: int, piece: int) -> Array:
-        """Outputs (c, n) of a lattice whose last axis has `last` samples, or of points (1)."""
+    def run(self, coordinates: Inputs, params: Arrays, there: dict[str, Any], *, last: int, n: int, piece: int) -> Array:
+        """Outputs (c, n) of a lattice whose last axis has `last` samples, or of points (1); `there` keeps parameters on the device."""
         names = [value.name for value in self.first.get_inputs()]
         inputs = {name: coordinates[name] if name in coordinates else params[name] for name in names}
         found = dict(zip(self.crossing, self.first.run(list(self.crossing), inputs), strict=True))
-        fixed = {value.name: params[value.name] for value in self.second.get_inputs() if value.name not in self.crossing}
-        fixed |= {name: found.pop(name) for name, cut in self.crossing.items() if cut == "whole"}
+        own = [value.name for value in self.second.get_inputs() if value.name not in self.crossing]
+        whole = {name: found.pop(name) for name, cut in self.crossing.items() if cut == "whole"}
+        fixed = self._placed(whole) | (self._kept(own, params, there) if self.bind else {name: params[name] for name in own})
         rows, step = n // last, max(1, piece // last)
         outputs = []
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             parts = {name: _cut(value, self.crossing[name], start, stop, last) for name, value in found.items()}
-            outputs += self.second.run(None, fixed | parts)
+            inputs = fixed | self._placed(parts)
+            outputs.append(run_bound(self.second, inputs) if self.bind else self.second.run(None, inputs)[0])
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+
+    def _placed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: placed(value, self.device) for name, value in values.items()} if self.bind else dict(values)
+
+    def _kept(self, names: Sequence[str], params: Arrays, there: dict[str, Any]) -> dict[str, Any]:
+        for name in names:
+            if name not in there:
+                there[name] = placed(params[name], self.device)
+        return {name: there[name] for name in names}
 
 
 def _cut(value: Array, cut: Cut, start: int, stop: int, last: int) -> Array:
@@ -88,21 +103,24 @@ def _cut(value: Array, cut: Cut, start: int, stop: int, last: int) -> Array:
 
 
 class OnnxEngine:
-    """ONNX Runtime on one device: "auto" (CUDA where it is there, else the CPU), "cpu", "cuda", "cuda:1" ...
+    """ONNX Runtime on one device: "auto" (CUDA where it is there, else the CPU), "cpu", "cuda", "cuda:1", "tensorrt" ...
 
+    bind: inputs and outputs are bound to the device, so that parameters go there once; None where it is none of its own.
     Raises BackendMissing for a device that is not there, UsageError for an unknown name.
     """
 
     name = "onnx"
 
-    def __init__(self, device: str) -> None:
-        self._cuda = cuda_index(device)
+    def __init__(self, device: str, *, bind: bool | None = None) -> None:
+        self._device = here(device)
+        self._on_cpu = self._device.kind == "cpu"
+        self._bind = not self._on_cpu if bind is None else bind
         self._programs: dict[Any, Program] = {}
         self._lock = Lock()
 
     @contextmanager
     def crew(self) -> Iterator[Team]:
-        result = Team(1 if self._cuda is not None else min(usable_cores(), MAX_THREADS))
+        result = Team(min(usable_cores(), MAX_THREADS) if self._on_cpu else 1)
         try:
             yield result
         finally:
@@ -110,11 +128,12 @@ class OnnxEngine:
 
     def compile(self, network: Network, config: Any, params: Mapping[str, Array]) -> Evaluate:
         values = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in params.items()}
-        piece = PIECE if self._cuda is None else DEVICE_PIECE
+        piece = PIECE if self._on_cpu else DEVICE_PIECE
+        there: dict[str, Any] = {}
 
         def at_points(coords: Points) -> Array:
             program = self._program(network, config, values, "points", coords.d)
-            return program.run({"points": np.ascontiguousarray(coords.values)}, values, last=1, n=coords.n, piece=piece)
+            return program.run({"points": np.ascontiguousarray(coords.values)}, values, there, last=1, n=coords.n, piece=piece)
 
         def evaluate(coords: Points | Lattice) -> Array:
             if isinstance(coords, Points):
@@ -125,7 +144,7 @@ class OnnxEngine:
             program = self._program(network, config, values, "lattice", coords.d)
             last = coords.shape[-1] if coords.d > 1 else 1
             axes = {f"axis{k}": axis for k, axis in enumerate(coords.axes)}
-            return program.run(axes, values, last=last, n=coords.n, piece=piece).T
+            return program.run(axes, values, there, last=last, n=coords.n, piece=piece).T
 
         return evaluate
 
@@ -149,7 +168,7 @@ class OnnxEngine:
         inputs = {name: InputParameter(name, value) for name, value in params.items()}
         result = network.forward(ops, config, inputs, coords)
         second.output(result.joined(), "outputs", (config.out_features, "n"))
-        return Program(_session(first, None), _session(second, self._cuda), ops.crossing)
+        return Program(_session(first, OnnxDevice("cpu")), _session(second, self._device), ops.crossing, self._device, self._bind)
 
 
 def _sparse(coords: Lattice, config: Any) -> bool:
@@ -167,39 +186,8 @@ def _sparse(coords: Lattice, config: Any) -> bool:
     return any(touched(level) > coords.n << coords.d for level in config.levels)
 
 
-def _session(graph: Graph, cuda: int | None) -> onnxruntime.InferenceSession:
+def _session(graph: Graph, device: OnnxDevice) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = FATAL
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if cuda is not None:
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda, "use_tf32": 0}))
-    session = onnxruntime.InferenceSession(graph.model("network", OPSET).SerializeToString(), options, providers=providers)
-    if cuda is not None and "CUDAExecutionProvider" not in session.get_providers():
-        raise BackendMissing(f"device cuda:{cuda}: ONNX Runtime's CUDA provider cannot be loaded")
-    return session
-
-
-def cuda_index(device: str) -> int | None:
-    """Which CUDA device a name means, None for the CPU."""
-    name, _, index = device.partition(":")
-    if name not in ("auto", "cpu", "cuda") or (index and (name != "cuda" or not index.isdigit())):
-        raise UsageError(f"device: expected auto, cpu or cuda[:index], got {device}")
-    found = cuda_devices()
-    if name == "cpu" or (name == "auto" and not found):
-        return None
-    wanted = int(index or 0)
-    if wanted not in found:
-        raise BackendMissing(f"device {device}: no such CUDA device for ONNX Runtime; {len(found)} are there, onnxruntime-gpu knows them")
-    return wanted
-
-
-def cuda_devices() -> range:
-    """Numbers of the CUDA devices that ONNX Runtime can use."""
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return range(0)
-    return range(sum(device.ep_name == "CUDAExecutionProvider" for device in onnxruntime.get_ep_devices()))
-
-
-def device_names() -> list[str]:
-    return ["cpu", *(f"cuda:{i}" for i in cuda_devices())]
+    return session_of(graph.model("network", OPSET).SerializeToString(), options, device)

@@ -83,14 +83,19 @@ def to_tcnn_points(x: Tensor) -> Tensor:
     return ((x + 1.0) * 0.5).flip(1).float().contiguous()
 
 
-def encoding(grid: TcnnGrid, tables: Sequence[Tensor]) -> Any:
-    """tiny-cuda-nn's own module of a grid with these tables, in float32. Raises BackendMissing where it is not installed."""
+def require() -> Any:
+    """tiny-cuda-nn's module. Raises BackendMissing where it is not installed."""
     try:
         import tinycudann
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: it asks for a device when it is imported
         raise BackendMissing("tinycudann: not installed, or without a CUDA device; see github.com/NVlabs/tiny-cuda-nn") from error
+    return tinycudann
+
+
+def encoding(grid: TcnnGrid, tables: Sequence[Tensor]) -> Any:
+    """tiny-cuda-nn's own module of a grid with these tables, in float32. Raises BackendMissing where it is not installed."""
     parameters = to_tcnn(grid, tables)
-    made = tinycudann.Encoding(grid.d, grid.config(), dtype=torch.float32)
+    made = require().Encoding(grid.d, grid.config(), dtype=torch.float32)
     with torch.no_grad():
         made.params.copy_(parameters)
     return made

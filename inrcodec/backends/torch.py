@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from inrcodec.backends.base import PIECE, Evaluate, compile_eagerly
 from inrcodec.backends.threads import Team, team
 from inrcodec.backends.torch_grid import corners_at_points, features_at_points, grid_on_lattice
 from inrcodec.backends.torch_layers import reduced, row_groups
-from inrcodec.backends.torch_prepared import Prepared, tensor_points
+from inrcodec.backends.torch_prepared import Prepared, row_of, tensor_points
 from inrcodec.coordinates import Lattice, Points
 from inrcodec.errors import BackendMissing, UsageError
 from inrcodec.networks.base import Network
@@ -25,6 +26,7 @@ from inrcodec.ops import Activation, Constant, Coordinates, Wave
 Tensor = torch.Tensor
 MAX_THREADS = 8  # side by side; more wait for each other, since what is between two operations runs under Python's lock
 DEVICE_PIECE = 1 << 17  # samples of one pass on a CUDA device: launches cost more there than a cache saves
+PRECISIONS = {"float32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32"}  # as torch_triton.TritonLayers has them
 DECODE_MEMO_ENTRIES = 64  # a decode uses an axis for one row of tiles only
 
 
@@ -98,11 +100,11 @@ class TorchOps:
         return torch.cat([x, y])
 
     def coordinates(self, coords: Coordinates) -> Tensor:
-        return tensor_points(coords, self.device).T.float()
+        return self.prepared.points(coords).T.float()
 
     def fourier(self, coords: Coordinates, w: Tensor, *, weight_scale: float) -> Tensor:
         frequency = torch.as_tensor(w, device=self.device).double() * weight_scale
-        angle = reduced(frequency @ tensor_points(coords, self.device).T)
+        angle = reduced(frequency @ self.prepared.points(coords).T)
         return torch.cat([torch.sin(angle), torch.cos(angle)])
 
     def activated(
@@ -115,7 +117,7 @@ class TorchOps:
         constants: tuple[float, ...] = (),
         tensors: tuple[Tensor, ...] = (),
     ) -> Tensor:
-        values = tensor_points(x, self.device).T if isinstance(x, Points | Lattice) else x
+        values = self.prepared.points(x).T if isinstance(x, Points | Lattice) else x
         if _followed(values, w, b, *tensors):
             # In training speed counts for more; the first layer's argument is formed in float64 even then.
             z = (w.to(values.dtype) @ values).to(w.dtype) + b.unsqueeze(1)
@@ -128,7 +130,7 @@ class TorchOps:
         return torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)])
 
     def radial(self, coords: Coordinates, centres: Tensor, scales: Tensor) -> Tensor:
-        x = tensor_points(coords, self.device).T
+        x = self.prepared.points(coords).T
         apart = scales.double().unsqueeze(2) * (x.unsqueeze(0) - centres.double().unsqueeze(2))
         return (1 / (1 + (apart**2).sum(1))).to(centres.dtype)
 
@@ -146,7 +148,7 @@ def _followed(*tensors: Tensor | None) -> bool:
 
 def stretched(x: Tensor, stretch: tuple[float, ...]) -> Tensor:
     """Points x (n, d) float64 as a grid sees them."""
-    return x if all(factor == 1.0 for factor in stretch) else x * torch.tensor(stretch, dtype=torch.float64, device=x.device)
+    return x if all(factor == 1.0 for factor in stretch) else x * row_of(stretch, x.device)
 
 
 def _followed_features(x: Tensor, table: Tensor, level: Level) -> Tensor:
@@ -181,6 +183,23 @@ def _layers_for(kind: str) -> Any:
     except ImportError:
         pass
     return torch_layers
+
+
+def layers_in(device: torch.device, precision: str) -> Any:
+    """`layers_of` a device with the products of sine layers in a precision of PRECISIONS: all but float32 are of Triton's kernels.
+
+    Raises UsageError for what is not a CUDA device, BackendMissing where Triton does not run.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision}")
+    layers = layers_of(device)
+    if PRECISIONS[precision] == "ieee":
+        return layers
+    if device.type != "cuda":
+        raise UsageError(f"precision: {precision} is of CUDA devices, expected float32 on {device}")
+    if layers is torch_layers:
+        raise BackendMissing(f"precision {precision}: is of Triton's kernels, which do not run here; pip install 'inrcodec[triton]'")
+    return replace(layers, precision=PRECISIONS[precision])
 
 
 def threads_of(device: torch.device) -> int:

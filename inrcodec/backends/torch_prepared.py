@@ -1,10 +1,12 @@
 """What belongs to coordinates and does not change while they are used again and again: sines, interpolation matrices, table rows."""
 
 from collections.abc import Callable
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inrcodec.backends.torch_grid import PreparedLevel, prepare_level
 from inrcodec.backends.torch_layers import SinePair, reduced, sum_sines
@@ -36,7 +38,7 @@ class Prepared:
     def double(self, value: Constant) -> Tensor:
         """A float64 scalar () or column (h, 1)."""
         if isinstance(value, float):
-            return torch.tensor(value, dtype=torch.float64, device=self.device)
+            return _double(value, self.device)
         return self._remember((value,), "double", lambda: torch.as_tensor(value, dtype=torch.float64, device=self.device).reshape(-1, 1))
 
     def sines(self, coords: Lattice, w: Tensor, weight_scale: Constant, *, frozen: bool) -> tuple[SinePair, SinePair]:
@@ -45,7 +47,9 @@ class Prepared:
         def axis(k: int) -> SinePair:
             def make() -> SinePair:
                 frequency = (w[:, k : k + 1].double() * self.double(weight_scale)).detach()
-                angle = reduced(frequency * torch.as_tensor(coords.axes[k], device=self.device))
+                # Sines that are kept spare the axis itself.
+                along = torch.as_tensor(coords.axes[k], device=self.device) if frozen else self._axis(coords.axes[k])
+                angle = reduced(frequency * along)
                 return torch.sin(angle), torch.cos(angle)
 
             return self._remember((coords.axes[k], w), ("sines", k), make) if frozen else make()
@@ -62,10 +66,13 @@ class Prepared:
         return self._remember(coords.axes, ("level", level, stretch), lambda: prepare_level(coords, level, stretch, self.device))
 
     def points(self, coords: Coordinates) -> Tensor:
-        """The samples' coordinates (n, d) float32; of a lattice they are kept."""
+        """The samples' coordinates (n, d) float64; of a lattice they are kept."""
         if isinstance(coords, Points):
-            return tensor_points(coords, self.device).float()
-        return self._remember(coords.axes, "points", lambda: torch.as_tensor(coords.points().values, device=self.device).float())
+            return tensor_points(coords, self.device)
+        return self._remember(coords.axes, "points", lambda: tensor_points(coords, self.device))
+
+    def _axis(self, values: NDArray[np.float64]) -> Tensor:
+        return self._remember((values,), "axis", lambda: torch.as_tensor(values, device=self.device))
 
     def _remember(self, arrays: tuple[Any, ...], key: Any, make: Callable[[], Value]) -> Value:
         full = (key, *map(id, arrays))
@@ -89,7 +96,21 @@ def tensor_points(coords: Coordinates, device: torch.device) -> Tensor:
     return torch.as_tensor(values if values.flags.writeable else values.copy(), dtype=torch.float64, device=device)
 
 
-@lru_cache(maxsize=64)
+# A captured step reads these where they lie, so none is ever given up; they are few and small.
+@cache
 def _filled(value: float, h: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.full((h,), value, dtype=torch.float32, device=device)
+
+
+@cache
+def _double(value: float, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((), value, dtype=torch.float64, device=device)
+
+
+@cache
+def row_of(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """The values (n,) float64."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float64, device=device)

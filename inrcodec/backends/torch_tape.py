@@ -74,7 +74,7 @@ class Tape:
             if factor is not None:
                 self._add(b, phase.mul_(factor))
             if dz is not None:
-                self._add(w, (dz @ prepared.points(coords)).mul_(prepared.double(weight_scale)))
+                self._add(w, (dz @ prepared.points(coords).float()).mul_(prepared.double(weight_scale)))
 
         return self._keep(out, back)
 

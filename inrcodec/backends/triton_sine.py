@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ C4, C6, C8, C10 = (tl.constexpr(v) for v in (0.04166664, -0.0013888403, 2.476180
 
 BACK_ROWS, BACK_SAMPLES, BACK_WARPS = 16, 256, 8  # of a block on the way back
 SEGMENT = 64  # neurons without a mask that one program goes through
+_SETTING = Lock()
 FORM_AGAIN_UP_TO = 32  # inputs of a neuron for which a second product costs less than to write and read its angle
 
 
@@ -194,7 +196,7 @@ def equal_widths(rows: int, mask: Tensor | None) -> tuple[int, ...]:
     return () if mask is None else (rows // len(mask),) * len(mask)
 
 
-@lru_cache(maxsize=256)
+@cache
 def groups(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
     """The mask's row of each of `rows` neurons, the last sum(widths) of which are masked, -1 for none: (rows,) int32."""
     numbers = [-1] * (rows - sum(widths)) + [i for i, width in enumerate(widths) for _ in range(width)]
@@ -202,7 +204,7 @@ def groups(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.tensor(numbers, dtype=torch.int32, device=device)
 
 
-@lru_cache(maxsize=256)
+@cache
 def segments(rows: int, widths: tuple[int, ...], device: torch.device) -> Tensor:
     """Neurons as `groups` has them, in runs of one row of the mask: first neuron, the one after the last, row: (s, 3) int32."""
     head = rows - sum(widths)
@@ -257,12 +259,17 @@ def sine_layer_backward(saved: SavedSine, grad: Tensor, *, w: Tensor, b: Tensor,
 @contextmanager
 def _products_in(precision: Precision) -> Iterator[None]:
     """PyTorch's own matrix products in TF32 where that is asked for."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
-    try:
+    if precision != "tf32":
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+        return
+    # It is one setting for all threads.
+    with _SETTING:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def _run_forward(

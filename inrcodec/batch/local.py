@@ -1,8 +1,10 @@
-"""Processes of this machine."""
+"""Processes of this machine, each with one task or several."""
 
 import multiprocessing
 import os
 import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -13,59 +15,80 @@ from inrcodec.batch.pool import AnyTask, Work, interrupts_held
 from inrcodec.batch.tasks import Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Worker:
     process: BaseProcess
     pipe: "Connection[Any, Any]"
+    tasks: set[int]  # that it has
 
 
 class LocalPool:
-    """`jobs` processes that each do one task at a time; they are started when they are needed, and end with the process that has them."""
+    """`jobs` processes that each do so many tasks `at_once`, in threads where they are several; started when they are needed, and ended
+    with the process that has them.
 
-    def __init__(self, jobs: int, *, threads: int, work: Work) -> None:
-        self.places = jobs
+    Fits of one process share its GPU: each captures its steps in a stream of its own, and replays run beside each other there.
+    """
+
+    def __init__(self, jobs: int, *, threads: int, work: Work, at_once: int = 1) -> None:
+        self.places = jobs * at_once
+        self._jobs, self._at_once = jobs, at_once
         self._threads = threads
         self._work = work
-        self._idle: list[_Worker] = []
-        self._busy: dict[Connection[Any, Any], tuple[_Worker, int]] = {}
+        self._workers: list[_Worker] = []
+        self._lost: deque[int] = deque()
 
     def start(self, number: int, task: AnyTask) -> None:
-        worker = self._idle.pop() if self._idle else self._begun()
+        worker = self._free()
         try:
-            worker.pipe.send(task)
-        except OSError:  # it died while it had nothing to do
-            _end(worker)
+            worker.pipe.send((number, task))
+        except OSError:  # it died: what else it had is lost
+            self._drop(worker)
             worker = self._begun()
-            worker.pipe.send(task)
-        self._busy[worker.pipe] = (worker, number)
+            worker.pipe.send((number, task))
+        worker.tasks.add(number)
 
     def finished(self) -> tuple[int, Result | None]:
-        pipe = cast("Connection[Any, Any]", connection.wait(list(self._busy))[0])
-        worker, number = self._busy.pop(pipe)
-        try:
-            result: Result | None = pipe.recv()
-        except (EOFError, OSError):
-            result = None
-        if result is None:
-            _end(worker)
-        else:
-            self._idle.append(worker)
-        return number, result
+        while not self._lost:
+            busy = {worker.pipe: worker for worker in self._workers if worker.tasks}
+            worker = busy[cast("Connection[Any, Any]", connection.wait(list(busy))[0])]
+            try:
+                number, result = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._drop(worker)
+                continue
+            worker.tasks.remove(number)
+            return number, result
+        return self._lost.popleft(), None
 
     def close(self) -> None:
-        for worker in (*self._idle, *(worker for worker, _ in self._busy.values())):
+        for worker in self._workers:
             _end(worker)
-        self._idle.clear()
-        self._busy.clear()
+        self._workers.clear()
+        self._lost.clear()
+
+    def _free(self) -> _Worker:
+        """An idle worker, else a new one, else that with the least to do."""
+        found = [worker for worker in self._workers if len(worker.tasks) < self._at_once]
+        idle = [worker for worker in found if not worker.tasks]
+        if idle or (found and len(self._workers) == self._jobs):
+            return min(found, key=lambda worker: len(worker.tasks))
+        return self._begun()
+
+    def _drop(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        self._lost.extend(sorted(worker.tasks))
+        _end(worker)
 
     def _begun(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._threads, self._work), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self._threads, self._work, self._at_once), daemon=True)
         with interrupts_held():
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        worker = _Worker(process, ours, set())
+        self._workers.append(worker)
+        return worker
 
 
 def _end(worker: _Worker) -> None:
@@ -75,18 +98,29 @@ def _end(worker: _Worker) -> None:
     worker.process.close()
 
 
-def _serve(pipe: "Connection[Any, Any]", threads: int, work: Work) -> None:
+def _serve(pipe: "Connection[Any, Any]", threads: int, work: Work, at_once: int) -> None:
     """Do tasks until the other end is closed."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(work(task))
+    one = threading.Lock()
+
+    def done(number: int, task: AnyTask) -> None:
+        result = work(task)
+        with one:
+            pipe.send((number, result))
+
+    with ThreadPoolExecutor(at_once) as places:
+        while True:
+            try:
+                number, task = pipe.recv()
+            except EOFError:
+                return
+            if at_once == 1:
+                done(number, task)
+            else:
+                places.submit(done, number, task)
 
 
 def _leave_with(sentinel: int) -> None:

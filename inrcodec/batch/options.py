@@ -49,6 +49,8 @@ class EncodeOptions:
     strip: bool = False
     deterministic: bool = False
     device: str = "auto"
+    precision: str = "float32"
+    hash_backend: str = "own"
     threads: int | None = None
 
 
@@ -90,6 +92,8 @@ def encode_with(
             arch=options.arch,
             settings=options.settings,
             device=options.device,
+            precision=options.precision,
+            hash_backend=options.hash_backend,
             protocol=options.protocol,
             sign=options.sign,
             seed=options.seed,

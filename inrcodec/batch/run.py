@@ -18,8 +18,15 @@ from inrcodec.progress import Progress, ProgressCallback
 _LEFT_OVER = re.compile(r"\.(.+)\.[^.]+\.tmp")  # names of files.atomic_file
 
 
-def make_pool(executor: str, *, jobs: int | None, threads: int, gpus: float | None, address: str | None, work: Work) -> Pool:
-    """The pool of an executor for `jobs` tasks at a time (None: as many as there are cores for). Raises UsageError, BackendMissing."""
+def make_pool(
+    executor: str, *, jobs: int | None, threads: int, gpus: float | None, address: str | None, work: Work, at_once: int = 1
+) -> Pool:
+    """The pool of an executor for `jobs` tasks at a time (None: as many as there are cores for). Raises UsageError, BackendMissing.
+
+    at_once: tasks that a process of this machine does side by side; there is then one process, where no number of jobs is given.
+    """
+    if at_once > 1 and executor != "local":
+        raise UsageError(f"--jobs-per-device: expected --executor local, got {executor}")
     if gpus is not None and executor != "ray":
         raise UsageError(f"--gpus: expected --executor ray, got {executor}")
     if executor == "ray":
@@ -34,7 +41,7 @@ def make_pool(executor: str, *, jobs: int | None, threads: int, gpus: float | No
 
     if address is not None:
         raise UsageError("--address: expected --executor ray or dask, got local")
-    return LocalPool(jobs or _places(threads), threads=threads, work=work)
+    return LocalPool(jobs or (_places(threads) if at_once == 1 else 1), threads=threads, work=work, at_once=at_once)
 
 
 def missing(tasks: Sequence[Task], rows: Mapping[str, Row], folder: Path) -> list[Task]:

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at a time. Default: as many as there are cores or workers for."
 )
+@click.option(
+    "--jobs-per-device",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="G",
+    help="Tasks at a time in every process, side by side on its GPU. Where it is more than one, --jobs is 1 unless given.",
+)
 @click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who does the tasks.")
 @click.option("--address", help="Of a Ray cluster or a Dask scheduler that runs. Default: processes of this machine.")
 @click.option("--gpus", type=click.FloatRange(min=0), metavar="X", help="With Ray: GPUs of a task, 0.25 for a quarter of one.")
@@ -61,6 +69,7 @@ def command(
     output: str,
     pattern: str | None,
     jobs: int | None,
+    jobs_per_device: int,
     executor: str,
     address: str | None,
     gpus: float | None,
@@ -112,7 +121,8 @@ def command(
             kept = {task.output: manifest.rows[task.output] for task in tasks if task.output not in begun}
             _print(kept.values() if as_json else ())
             if work:
-                pool = make_pool(executor, jobs=jobs, threads=options.threads or 1, gpus=gpus, address=address, work=do)
+                threads = options.threads or 1
+                pool = make_pool(executor, jobs=jobs, threads=threads, gpus=gpus, address=address, work=do, at_once=jobs_per_device)
                 try:
                     for row in carry_out(work, manifest, pool, retries=retries, progress=line):
                         new[row["output"]] = row

@@ -27,7 +27,9 @@ ARCH = click.option(
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one number of the network or schedule; repeatable."
 )
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:index].")
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu or cuda[:index]; with ONNX Runtime also tensorrt[:index]."
+)
 
 
 def read_source(name: str) -> Any:

@@ -60,6 +60,20 @@ _OPTIONS = (
     click.option("--strip", is_flag=True, help="Leave out EXIF and XMP (the colour profile stays)."),
     click.option("--deterministic", is_flag=True, help="Leave out the provenance chunk."),
     DEVICE,
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "tf32x3", "tf32"]),
+        default="float32",
+        show_default=True,
+        help="Of a fit's matrix products on a CUDA device; tf32 is fast and coarse, tf32x3 nearly float32. Files decode in float32.",
+    ),
+    click.option(
+        "--hash-backend",
+        type=click.Choice(["own", "tcnn"]),
+        default="own",
+        show_default=True,
+        help="Of a shape's fit on a CUDA device, what evaluates hash grids: our kernels, or tiny-cuda-nn (tinycudann).",
+    ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of a fit on a CPU. Default: all cores; of batch, 1."),
 )
 _NAMES = tuple(field.name for field in fields(EncodeOptions))

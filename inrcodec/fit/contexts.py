@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from inrcodec.backends import torch_layers
 from inrcodec.backends.threads import Team
 from inrcodec.backends.torch import layers_of
 from inrcodec.context import LOG2_SCALES, OUTPUTS, UNIT, ContextNet, inputs, neighbours, parents
+from inrcodec.fit.optim import BETAS, held_adam
 from inrcodec.fit.quantized import FlatLayout, Rate
 from inrcodec.networks.hashgrid import Level
 
@@ -45,7 +47,15 @@ class Contexts:
 
 
 def make_contexts(
-    layout: FlatLayout, levels: tuple[Level, ...], names: tuple[str, ...], *, d: int, hidden: int, learning_rate: float, seed: int
+    layout: FlatLayout,
+    levels: tuple[Level, ...],
+    names: tuple[str, ...],
+    *,
+    d: int,
+    hidden: int,
+    learning_rate: float,
+    seed: int,
+    halt: Tensor | None = None,
 ) -> Contexts:
     """A context network that knows nothing yet, for the tables `names`, the levels from the first on."""
     index = {param.name: i for i, param in enumerate(layout.params)}
@@ -55,7 +65,9 @@ def make_contexts(
     )
     k = layout.params[index[names[0]]].shape[1]
     weights = new_weights(d, k * len(levels), hidden, torch.Generator().manual_seed(seed), layout.group.device)
-    return Contexts(d, k, tables, weights, torch.optim.Adam(list(weights.values()), lr=learning_rate, betas=(0.9, 0.99)))
+    trained = list(weights.values())
+    optimizer = torch.optim.Adam(trained, lr=learning_rate, betas=BETAS) if halt is None else held_adam(trained, learning_rate, BETAS, halt)
+    return Contexts(d, k, tables, weights, optimizer)
 
 
 def new_weights(d: int, planes: int, hidden: int, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
@@ -150,13 +162,18 @@ def _inputs(own: Tensor, parent: Tensor | None, before: Tensor | None, d: int, l
     if parent is None:
         around = [own.new_zeros(n)] * 2
     else:
-        rows = [torch.as_tensor(parents(n, m), device=own.device) for n, m in zip(sizes, parent.shape, strict=True)]
+        rows = [_parents(n, m, own.device) for n, m in zip(sizes, parent.shape, strict=True)]
         box = parent.abs()[None, None]
         pool = functional.avg_pool2d if d == 2 else functional.avg_pool3d
         box = pool(box, 3, stride=1, padding=1, count_include_pad=True)[0, 0] * 3**d
         around = [_compressed(_taken(part, rows)).reshape(-1) for part in (parent, box)]
     previous = own.new_zeros(n) if before is None else _compressed(before).reshape(-1)
     return torch.stack([*(part.reshape(-1) for part in seen), _compressed(total).reshape(-1), *around, previous, own.new_full((n,), level)])
+
+
+@cache  # a captured step reads them where they lie
+def _parents(n: int, m: int, device: torch.device) -> Tensor:
+    return torch.as_tensor(parents(n, m), device=device)
 
 
 def _compressed(v: Tensor) -> Tensor:

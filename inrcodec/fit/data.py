@@ -1,7 +1,7 @@
 """A signal as the trainer sees it: targets on a lattice, cut into random-phase strided sub-lattices; and what the trainer asks of any."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -48,6 +48,23 @@ class Batch:
     count: int
 
 
+class Kept:
+    """Batches by phase, made once where they are kept: on a GPU, where a step can then be captured with its batch.
+
+    On a CPU making one anew costs less than holding all of them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._found: dict[tuple[int, ...], Batch] | None = None if device.type == "cpu" else {}
+
+    def batch(self, phase: tuple[int, ...], make: Callable[[tuple[int, ...]], Batch]) -> Batch:
+        if self._found is None:
+            return make(phase)
+        if phase not in self._found:
+            self._found[phase] = make(phase)
+        return self._found[phase]
+
+
 class Data(Protocol):
     """Targets y with value = scale * y + an offset, in batches; a cycle is one batch of every phase."""
 
@@ -72,6 +89,11 @@ class Data(Protocol):
     @property
     def shows_psnr(self) -> bool:
         """Whether the loss says the PSNR of the values."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every step has a batch of its own, whose parts are points (fit/points.py)."""
         ...
 
     def phase_indices(self) -> list[tuple[int, ...]]: ...
@@ -122,7 +144,9 @@ class TrainingData:
     stride: tuple[int, ...]
     phases: tuple[tuple[NDArray[np.float64], ...], ...]  # per axis, per phase
     rows: tuple[tuple[Rows, ...], ...]  # first axis: per phase, per part
+    kept: Kept
     shows_psnr: bool = True
+    fresh: bool = False
     finer: "TrainingData | None" = None  # what lies between the samples
 
     @property
@@ -145,6 +169,9 @@ class TrainingData:
         return list(np.ndindex(*(len(p) for p in self.phases)))
 
     def batch(self, phase: tuple[int, ...], step: int = 0) -> Batch:
+        return self.kept.batch(phase, self._made)
+
+    def _made(self, phase: tuple[int, ...]) -> Batch:
         index = (slice(None), *(slice(start, None, step) for start, step in zip(phase, self.stride, strict=True)))
         c = self.channels
         weights = None if self.weights is None else self.weights[index].reshape(c, -1).contiguous()
@@ -218,6 +245,7 @@ def training_data(
         stride=steps,
         phases=phases,
         rows=first,
+        kept=Kept(device),
         finer=finer,
     )
 

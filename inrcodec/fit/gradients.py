@@ -1,5 +1,6 @@
 """Distortion of one batch and its gradients, with the trunk run in pieces that stay in a core's cache."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,14 +52,18 @@ def make_lanes(
             for name, view in params.items():
                 view.grad = grad_views[name] if windows is None else grad_views[name][w]
             each.append({**params, **constants})
-        lanes.append(Lane(TorchOps(device), tuple(each), own))
+        # On a GPU captured steps read what is remembered, which is then never given up.
+        ops = TorchOps(device) if device.type == "cpu" else TorchOps(device, memo_entries=sys.maxsize)
+        lanes.append(Lane(ops, tuple(each), own))
     return tuple(lanes)
 
 
 def batch_gradients(
     lanes: Sequence[Lane], team: Team, network: Network, config: Any, batch: Batch, *, scale: float, mask_sparsity: float
-) -> float:
+) -> float | Tensor:
     """Leave the gradients of the mean squared error (of values, not of outputs) in the first lane's grads; return that error.
+
+    It is a number, or a tensor () float64 that has still to be read.
 
     scale: value per unit of output. mask_sparsity: weight of mean |M| in what is differentiated (the returned error is without it).
     """
@@ -72,7 +77,8 @@ def batch_gradients(
     errors = team.map(run, zip(lanes, shares, strict=False))
     for lane in lanes[1 : len(shares)]:
         lanes[0].grads.add_(lane.grads)
-    return float(sum(errors)) * scale * scale / batch.count
+    total = sum(errors)
+    return (total.double() if isinstance(total, Tensor) else total) * scale * scale / batch.count
 
 
 def _shares(parts: Sequence[Part], count: int) -> list[tuple[Part, ...]]:

@@ -39,6 +39,7 @@ class Schedule:
     constant_is_divergence: bool = True  # early in the fit, a distortion like that of a constant
     between: float = 0.0  # part of the batches that lie between the samples, to keep the function smooth there
     mask_sparsity: float = 0.0  # weight of mean |M| in the loss (SASNet section 3.3)
+    cuda_graphs: int = 1  # on a GPU steps are captured and replayed; 0: they run one by one
 
     def __post_init__(self) -> None:
         for name in ("steps", "stride", "rate_every", "warmup"):
@@ -49,6 +50,8 @@ class Schedule:
                 raise ValueError(f"{name}: expected 0..1, got {getattr(self, name)}")
         if not 0 <= self.between <= MOST_BETWEEN:
             raise ValueError(f"between: expected 0..{MOST_BETWEEN}, got {self.between}")
+        if self.cuda_graphs not in (0, 1):
+            raise ValueError(f"cuda_graphs: expected 0 or 1, got {self.cuda_graphs}")
         if self.embedding not in ("drawn", "spectrum"):
             raise ValueError(f"embedding: expected drawn or spectrum, got {self.embedding}")
         if not (math.isfinite(self.mask_sparsity) and self.mask_sparsity >= 0):

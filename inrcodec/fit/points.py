@@ -1,7 +1,7 @@
 """A shape as the trainer sees it: signed distances at points, from a pool or drawn afresh for every step."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.torch import piece_of
 from inrcodec.coordinates import Points
-from inrcodec.fit.data import PIECE, Batch
+from inrcodec.fit.data import PIECE, Batch, Kept
 from inrcodec.fit.plan import Sampling
 from inrcodec.signals.shape_signal import ShapeSignal
 
@@ -35,12 +35,30 @@ class PointPart:
             yield self.coords.slice(start, stop), slice(start, stop)
 
 
-def point_parts(coords: NDArray[np.float64], parts: int, device: torch.device) -> tuple[PointPart, ...]:
-    """Points (n, d) in `parts` of about equal length, fewer if they would be less than a piece."""
+def point_parts(coords: NDArray[np.float64] | Tensor, parts: int, device: torch.device) -> tuple[PointPart, ...]:
+    """Points (n, d) in `parts` of about equal length, fewer if they would be less than a piece; on a GPU they lie there."""
+    if isinstance(coords, np.ndarray) and device.type == "cuda":
+        coords = _on_device(coords, device)
     n, size = len(coords), piece_of(device, PIECE)
     count = max(1, min(parts, n // size))
     borders = [n * k // count for k in range(count + 1)]
-    return tuple(PointPart(Points(coords[a:b]), slice(a, b), size) for a, b in pairwise(borders))
+    return tuple(PointPart(Points(coords[a:b]), slice(a, b), size) for a, b in pairwise(borders))  # type: ignore[arg-type]
+
+
+def tensors_of(batch: Batch) -> tuple[Tensor, ...]:
+    """All that differs between fresh batches of as many points: targets, weights, and the coordinates of every part."""
+    assert batch.weights is not None
+    return batch.targets, batch.weights, *(torch.as_tensor(part.coords.values) for part in batch.parts)  # type: ignore[union-attr]
+
+
+def with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
+    """`batch` with other `tensors_of`."""
+    targets, weights, *coords = tensors
+    parts = tuple(
+        replace(part, coords=Points(values))  # type: ignore[type-var, arg-type]
+        for part, values in zip(batch.parts, coords, strict=True)
+    )
+    return Batch(targets, weights, parts, batch.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +74,9 @@ class PointPool:
     size: int  # samples of a batch
     scale: float
     parts: int
+    kept: Kept
     shows_psnr: bool = False
+    fresh: bool = False
 
     @property
     def samples(self) -> int:
@@ -70,6 +90,9 @@ class PointPool:
         return [(k,) for k in range(max(1, self.samples // self.size))]
 
     def batch(self, phase: tuple[int, ...], step: int) -> Batch:
+        return self.kept.batch(phase, self._made)
+
+    def _made(self, phase: tuple[int, ...]) -> Batch:
         last = phase[0] + 1 == len(self.phase_indices())
         chosen = slice(phase[0] * self.size, self.samples if last else (phase[0] + 1) * self.size)
         targets, weights = (t[:, chosen].contiguous() for t in (self.targets, self.weights))
@@ -91,6 +114,7 @@ class FinerPoints:
     device: torch.device
     parts: int
     shows_psnr: bool = False
+    fresh: bool = True
 
     @property
     def samples(self) -> int:
@@ -121,7 +145,7 @@ def training_points(signal: ShapeSignal, sampling: Sampling, *, seed: int, devic
     near = int(_NEAR_SHARE * sampling.pool)
     points, distances = signal.sampler.surface_pool(np.random.default_rng([seed, 2]), near=near, wide=sampling.pool - near)
     weights = near_weights(distances, sampling.softness)
-    return PointPool(signal.coordinates(points), _row(distances, device), _row(weights, device), sampling.batch, scale, parts)
+    return PointPool(signal.coordinates(points), _row(distances, device), _row(weights, device), sampling.batch, scale, parts, Kept(device))
 
 
 def value_scale(signal: ShapeSignal) -> float:
@@ -136,7 +160,13 @@ def near_weights(distances: NDArray[np.float64], softness: float) -> NDArray[np.
 
 
 def _row(values: NDArray[np.float64], device: torch.device) -> Tensor:
-    return torch.as_tensor(values.astype(np.float32)[None], device=device)
+    return _on_device(values.astype(np.float32)[None], device)
+
+
+def _on_device(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    """`values` there; to a GPU without waiting for the steps before."""
+    held = torch.as_tensor(values)
+    return held.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else held.to(device)
 
 
 def _variance(targets: Tensor, scale: float) -> float:

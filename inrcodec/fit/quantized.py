@@ -134,20 +134,20 @@ def rate(layout: FlatLayout, values: Tensor, log_step: Tensor, log_scale: Tensor
     return Rate(bits.sum(), grad_x * inverse_scale * torch.sign(values), grad_step, grad_scale)
 
 
-def quantize_flat(layout: FlatLayout, flat: Tensor, step: Tensor, generator: torch.Generator | None) -> Tensor:
+def quantize_flat(layout: FlatLayout, flat: Tensor, step: Tensor, generator: torch.Generator | None, *, reads: bool = True) -> Tensor:
     """u with w + u d the noisy (uniform noise from `generator`) or, without one, the rounded values: (p,), |u| <= 1/2.
 
     Noise stands for what rounding does to values of many steps. A group of which every value rounds to 0 has none: it is 0.
+    reads: whether to look first if there is such a group, which a GPU would have to be waited for.
     """
     if generator is None:
         scaled = flat / step[layout.group]
         return torch.round(scaled).sub_(scaled)
     u = torch.rand(flat.shape, generator=generator, device=flat.device).sub_(0.5)
     silent = group_max(layout, flat) < 0.5 * step
-    if silent.any():
-        where = torch.nonzero(silent[layout.group]).squeeze(1)
-        u[where] = -flat[where] / step[layout.group[where]]
-    return u
+    if reads and not silent.any():
+        return u
+    return torch.where(silent[layout.group], -flat / step[layout.group], u)
 
 
 def group_max(layout: FlatLayout, flat: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ import torch
 
 from inrcodec.context import ContextNet
 from inrcodec.fit.contexts import Contexts
-from inrcodec.fit.optim import Optimizers, make_optimizers
+from inrcodec.fit.optim import Optimizers, held_adam, load_optimizer, make_optimizers
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.quantized import FlatLayout
 
 Tensor = torch.Tensor
+SCALE_BETAS = (0.9, 0.999)
 
 
 @dataclass(eq=False)
@@ -39,6 +40,7 @@ class State:
     log_step: Tensor | None = None  # (g,), from the rate stage on
     log_scale: Tensor | None = None
     scale_optimizer: torch.optim.Optimizer | None = None
+    halt: Tensor | None = None  # 1 once a distortion was not finite; with it optimizers are those of optim.held_adam
     contexts: Contexts | None = None  # likewise
     rounded_contexts: Contexts | None = None  # the same for rounded values, which are what the file holds; one with `contexts` in the end
     step: int = 0
@@ -61,7 +63,12 @@ class State:
 
     def begin_rate(self, log_step: Tensor, log_scale: Tensor, learning_rate: float) -> None:
         self.log_step, self.log_scale = log_step, log_scale
-        self.scale_optimizer = torch.optim.Adam([log_step, log_scale], lr=learning_rate)
+        tensors = [log_step, log_scale]
+        self.scale_optimizer = (
+            torch.optim.Adam(tensors, lr=learning_rate, betas=SCALE_BETAS)
+            if self.halt is None
+            else held_adam(tensors, learning_rate, SCALE_BETAS, self.halt)
+        )
 
     def snapshot(self, loss: float, *, reached: bool = False) -> Snapshot:
         copies = [None if t is None else t.clone() for t in (self.log_step, self.log_scale)]
@@ -69,16 +76,18 @@ class State:
         return Snapshot(self.values.clone(), copies[0], copies[1], loss, contexts, reached)
 
 
-def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: int, device: torch.device) -> State:
-    """The state before the first step."""
+def new_state(plan: Plan, layout: FlatLayout, initial: dict[str, Any], *, seed: int, device: torch.device, held: bool = False) -> State:
+    """The state before the first step; held: what differs from step to step lies on the device."""
     values = torch.empty(layout.size, device=device)
     for name, view in layout.views(values).items():
         view.copy_(torch.as_tensor(initial[name]))
     grads = torch.zeros_like(values)
+    halt = torch.zeros((), device=device) if held else None
     return State(
         values=values,
         grads=grads,
-        optimizers=make_optimizers(layout, values, grads, plan.schedule),
+        optimizers=make_optimizers(layout, values, grads, plan.schedule, halt=halt),
+        halt=halt,
         rng=np.random.default_rng([seed, 1]),
         generator=torch.Generator(device=device).manual_seed(seed),
         lam=plan.target.lam,
@@ -133,12 +142,12 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, bot
     device = state.values.device
     state.values.copy_(saved["values"])
     for optimizer, content in zip(state.optimizers, saved["optimizers"], strict=True):
-        optimizer.load_state_dict(content)
+        load_optimizer(optimizer, content)
     if saved["scales"] is not None:
         log_step, log_scale = (t.to(device) for t in saved["scales"])
         state.begin_rate(log_step, log_scale, scale_learning_rate)
         assert state.scale_optimizer is not None
-        state.scale_optimizer.load_state_dict(saved["scale_optimizer"])
+        load_optimizer(state.scale_optimizer, saved["scale_optimizer"])
     for name, contexts in zip(("contexts", "rounded_contexts"), both, strict=True):
         if saved[name] is None or contexts is None:
             continue
@@ -146,7 +155,7 @@ def restore(state: State, saved: dict[str, Any], scale_learning_rate: float, bot
         with torch.no_grad():
             for key, weight in contexts.weights.items():
                 weight.copy_(weights[key])
-        contexts.optimizer.load_state_dict(optimizer)
+        load_optimizer(contexts.optimizer, optimizer)
         setattr(state, name, contexts)
     if state.snapped:
         state.contexts = state.rounded_contexts

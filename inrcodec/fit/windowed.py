@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inrcodec.backends.torch import piece_of
 from inrcodec.coordinates import Lattice, strided
-from inrcodec.fit.data import PIECE, Batch, LatticePart, Rows, TrainingData
+from inrcodec.fit.data import PIECE, Batch, Kept, LatticePart, Rows, TrainingData
 from inrcodec.windows import Windows
 
 Tensor = torch.Tensor
@@ -32,7 +32,7 @@ class WindowedData(TrainingData):
         """How many threads have something to do."""
         return min(self.threads, int(self.windowed.shape[1]))
 
-    def batch(self, phase: tuple[int, ...], step: int = 0) -> Batch:
+    def _made(self, phase: tuple[int, ...]) -> Batch:
         index = (slice(None), slice(None), slice(phase[0], None, self.stride[0]))
         c, k = self.windowed.shape[:2]
         targets = self.windowed[index].reshape(c, -1).contiguous()
@@ -78,6 +78,7 @@ def windowed_data(data: TrainingData, windows: Windows, *, stride: int, threads:
         stride=(min(stride, length),),
         phases=(phases,),
         rows=rows,
+        kept=Kept(device),
         windowed=unfolded(data.targets),
         window_weights=window_weights,
         fade=fade_tensor,

@@ -125,7 +125,7 @@ def fit_data(
             set_learning_rates(optimizers, [recipe.learning_rate, recipe.table_learning_rate][: len(optimizers)], factor)
             batch = data.batch(phases[int(order.integers(len(phases)))], step)
             sparse = recipe.mask_sparsity if getattr(config, "masks", 0) else 0.0
-            error = batch_gradients(lanes, threads, network, config, batch, scale=data.scale, mask_sparsity=sparse)
+            error = float(batch_gradients(lanes, threads, network, config, batch, scale=data.scale, mask_sparsity=sparse))
             for optimizer in optimizers:
                 optimizer.step()
             curve.append((step + 1, time.monotonic() - begin, error))
