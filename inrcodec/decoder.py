@@ -110,21 +110,25 @@ class Inr(Described):
         bits: int | None = None,
         dtype: Any = None,
         residual: bool = True,
+        averaged: int | None = None,
     ) -> NDArray[Any]:
         """Samples of the grid scaled by `scale` or of `size` samples per axis, or of a `region` of it: (*axes, c).
 
         region: one (start, stop) per axis in nominal samples. Integer codes of `bits` bits (those of the source if None; uint8 up to 8,
         else uint16), or, with a floating `dtype`, values in [0, 1]. Of a signal of numbers (a volume) they are these numbers, of the
         source's type or of a floating `dtype`, NaN where the nearest sample of the source is missing. On an axis of m < n samples each is
-        the mean of ceil(n / m) evaluated over its cell, of those not missing: point samples would alias. Samples of the nominal grid have
-        the file's residual added unless `residual` is False; other bits and types come of the source's. Raises UsageError, LimitExceeded.
+        the mean of ceil(n / m) evaluated over its cell, of those not missing: point samples would alias; `averaged` is the most of them
+        per axis. Samples of the nominal grid have the file's residual added unless `residual` is False; other bits and types come of the
+        source's. Raises UsageError, LimitExceeded.
         """
         shape, window = self._grid(scale, size, region)
-        depth = self._depth(bits)
-        return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth, residual=residual)
+        depth = self._outputs.depth(bits)
+        return self._sample(shape, window, self._outputs.sample_type(depth, dtype), depth, residual=residual, averaged=averaged)
 
-    def crop(self, region: Region, size: Sequence[int], *, bits: int | None = None, dtype: Any = None) -> NDArray[Any]:
-        """A region as a grid of its own of `size` samples per axis, whatever its extent: (*size, c), of `bits` or `dtype` as in `decode`.
+    def crop(
+        self, region: Region, size: Sequence[int], *, bits: int | None = None, dtype: Any = None, averaged: int | None = None
+    ) -> NDArray[Any]:
+        """A region as a grid of its own of `size` samples per axis, whatever its extent: (*size, c); `bits` and more as in `decode`.
 
         region: one (start, stop) per axis in nominal samples, also between them: (i, i + 1) as one sample is at the index i. Each sample
         is the middle of a cell, or the mean of ceil(extent / size) per axis. Where a scaled grid has these samples they agree with
@@ -134,8 +138,8 @@ class Inr(Described):
         shape = target_size(self.grid_shape, None, size)
         if all(start == int(start) and stop - start == m for (start, stop), m in zip(region, shape, strict=True)):
             return self.decode(region=region, bits=bits, dtype=dtype)
-        depth = self._depth(bits)
-        grid = region_grid(region, shape, self.grid_shape, self.bounds, len(self.channels))
+        depth = self._outputs.depth(bits)
+        grid = region_grid(region, shape, self.grid_shape, self.bounds, len(self.channels), most=averaged)
         self._check_size(grid)
         result = np.empty((*shape, len(self.channels)), dtype=self._outputs.sample_type(depth, dtype))
         self._fill(grid, lambda values, place: self._outputs.store(values, result[place], depth), double=False)
@@ -152,7 +156,7 @@ class Inr(Described):
     ) -> Slabs:
         """`decode` in parts along the first axis of about SLAB_BYTES at most, each evaluated when it is taken: the same bits."""
         shape, window = self._grid(scale, size, region)
-        depth = self._depth(bits)
+        depth = self._outputs.depth(bits)
         dtype = self._outputs.sample_type(depth, None)
         grid = self._part(shape, window)
         self._check_size(grid)
@@ -333,19 +337,13 @@ class Inr(Described):
         shape = target_size(self.grid_shape, scale, size)
         return shape, full_window(shape) if region is None else region_window(region, self.grid_shape, shape)
 
-    def _depth(self, bits: int | None) -> int:
-        depth = self.bits if bits is None else bits
-        if depth not in range(1, 17):
-            raise UsageError(f"bits: expected 1..16, got {depth}")
-        return int(depth)
-
     def _space_of(self, shape: tuple[int, ...], window: Window) -> Space | None:
         return None if self.space is None else window_space(self.space, self.grid_shape, shape, [start for start, _ in window])
 
-    def _part(self, shape: tuple[int, ...], window: Window) -> Grid:
+    def _part(self, shape: tuple[int, ...], window: Window, most: int | None = None) -> Grid:
         """The samples `window` of a grid of `shape` over the whole signal."""
         region = full_window(self.grid_shape)
-        return Grid(shape, window, averaged(self.grid_shape, shape), region, tuple(self.bounds), len(self.channels))
+        return Grid(shape, window, averaged(self.grid_shape, shape, most), region, tuple(self.bounds), len(self.channels))
 
     def _check_size(self, grid: Grid) -> None:
         """Raise LimitExceeded for too many samples or too much work."""
@@ -353,8 +351,10 @@ class Inr(Described):
             raise LimitExceeded(f"decode: {' x '.join(map(str, grid.extent))} samples: expected at most {self._limits.output_samples}")
         self._check_work(grid.evaluated)
 
-    def _sample(self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int, *, residual: bool = True) -> NDArray[Any]:
-        grid = self._part(shape, window)
+    def _sample(
+        self, shape: tuple[int, ...], window: Window, dtype: np.dtype[Any], bits: int, *, residual: bool = True, averaged: int | None = None
+    ) -> NDArray[Any]:
+        grid = self._part(shape, window, averaged)
         self._check_size(grid)
         result = np.empty((*grid.extent, len(self.channels)), dtype=dtype)
         stated = self.residual if residual and shape == self.grid_shape else None

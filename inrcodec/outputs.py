@@ -38,6 +38,13 @@ class Outputs:
             Channel(c["name"], c["role"], float(low), float(low + span)) for c, low, span in zip(every, self._low, self._span, strict=True)
         )
 
+    def depth(self, bits: int | None) -> int:
+        """The bit depth that is asked for, that of the source if None. Raises UsageError."""
+        depth = self.bits if bits is None else bits
+        if depth not in range(1, 17):
+            raise UsageError(f"bits: expected 1..16, got {depth}")
+        return int(depth)
+
     def sample_type(self, bits: int, dtype: Any) -> np.dtype[Any]:
         """The type of decoded samples: `dtype` if it is a floating one, else the source's, else that of codes of `bits` bits."""
         if dtype is None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.coordinates import Lattice, Window, full_window, nearest_samples, sample_centres, tiles
+from inrcodec.errors import UsageError
 from inrcodec.networks.base import Array
 from inrcodec.validity import Mask
 
@@ -16,9 +17,12 @@ TILE_SAMPLES = 1 << 16  # samples evaluated at once; tiles are anchored to the g
 SLAB_BYTES = 1 << 26  # of samples at a time where they are written as they are evaluated
 
 
-def averaged(nominal: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
-    """How many samples per axis are evaluated for one of `shape`: a grid smaller than the nominal one would alias."""
-    return tuple(max(1, int(-(-n // m))) for n, m in zip(nominal, shape, strict=True))
+def averaged(nominal: Sequence[float], shape: Sequence[int], most: int | None = None) -> tuple[int, ...]:
+    """How many samples per axis, at most `most`, are evaluated for one of `shape`: a grid smaller than the nominal one would alias."""
+    if most is not None and most < 1:
+        raise UsageError(f"averaged: expected at least 1, got {most}")
+    needed = (max(1, int(-(-n // m))) for n, m in zip(nominal, shape, strict=True))
+    return tuple(needed if most is None else (min(each, most) for each in needed))
 
 
 def slab_rows(tile: int, row_bytes: int) -> int:
@@ -74,6 +78,8 @@ def region_grid(
     nominal: Sequence[int],
     bounds: Sequence[tuple[float, float]],
     channels: int,
+    *,
+    most: int | None = None,
 ) -> Grid:
     """`size` samples per axis of a region of a signal of `nominal` samples between `bounds`: the region's own grid."""
     borders = []
@@ -81,7 +87,7 @@ def region_grid(
         borders.append((lo + start / n * (hi - lo), lo + stop / n * (hi - lo)))
     # Of borders that are no whole numbers, the difference is one but for rounding.
     extent = [round(stop - start, 9) for start, stop in region]
-    return Grid(size, full_window(size), averaged(extent, size), tuple(region), tuple(borders), channels)
+    return Grid(size, full_window(size), averaged(extent, size, most), tuple(region), tuple(borders), channels)
 
 
 def fill_grid(

@@ -87,3 +87,14 @@ def test_what_is_asked_for_wrongly_or_too_much_of_is_refused() -> None:
         inr.crop(((0, 2), (0, 2)), (100_000, 100_000))
     with pytest.raises(LimitExceeded, match="multiply"):
         inrcodec.open(file_bytes((12, 20)), backend="numpy", limits=Limits(work=1000)).crop(((0, 12), (0, 20)), (2, 2))
+
+
+def test_fewer_samples_may_be_averaged() -> None:
+    inr = inrcodec.open(file_bytes((12, 20)), backend="numpy")
+    middles = [lo + (np.arange(4 * 2) + 0.5) / 8 * (hi - lo) for lo, hi in inr.bounds]
+    expected = inr.on(*middles).reshape(4, 2, 4, 2, 3).mean(axis=(1, 3)).clip(0, 1)
+    np.testing.assert_allclose(inr.decode(size=(4, 4), dtype=np.float64, averaged=2), expected, atol=2e-6)
+    np.testing.assert_allclose(inr.crop(((0, 12), (0, 20)), (4, 4), dtype=np.float64, averaged=2), expected, atol=2e-6)
+    np.testing.assert_array_equal(inr.decode(size=(4, 4), averaged=9), inr.decode(size=(4, 4)))
+    with pytest.raises(UsageError, match="averaged: expected at least 1, got 0"):
+        inr.decode(size=(4, 4), averaged=0)

@@ -349,7 +349,7 @@ def test_too_much_work_is_refused_before_it_is_begun(tmp_path: Path) -> None:
     with served(Settings(folder=tmp_path, backend="numpy", bounds=Bounds(work=1_000_000))) as client:
         name = client.put(data)
         assert client.get(f"/v1/objects/{name}/render?size=8,8&region=0,0,8,8").status == 200
-        for target in ("render", "masks/0.png", "render?size=8,8"):
+        for target in ("render", "masks/0.png", "render?size=60,60"):
             reply = client.get(f"/v1/objects/{name}/{target}")
             assert reply.status == 413 and "multiply-accumulates" in reply.json["detail"]
         shape = client.put((VALID / "shape-sdf" / "input.inr").read_bytes())
@@ -444,3 +444,19 @@ def test_planes_and_sizes() -> None:
     values = np.arange(12.0).reshape(3, 4, 1)
     assert resized(values, 2, 3)[..., 0].tolist() == [[0.5, 2.5], [4.5, 6.5], [8.5, 10.5]]
     assert resized(values, 8, 3)[0, :, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_picture_too_large_to_be_averaged_is_seen_whole_all_the_same(tmp_path: Path) -> None:
+    file = file_bytes((4000, 6000))
+    inr = inrcodec.open(file, backend="numpy")
+    work = inr.function.work(4000 * 6000) // 100
+    with served(Settings(folder=tmp_path, bounds=Bounds(work=work))) as client:
+        name = client.put(file)
+        seen = got(client, f"/v1/objects/{name}/render?size=30,20")
+        assert got(client, f"/iiif/3/{name}/full/30,20/0/default.png").shape == (20, 30, 3)
+        assert got(client, f"/dzi/1/{name}_files/5/0_0.png").shape == (16, 24, 3)
+    most = math.isqrt(work // 8 // inr.function.work(600))
+    assert 1 < most < 200
+    np.testing.assert_array_equal(seen, inr.crop(((0, 4000), (0, 6000)), (20, 30), averaged=most))
+    with pytest.raises(LimitExceeded):
+        inrcodec.open(file, limits=Bounds(work=work).limits()).decode(size=(20, 30))

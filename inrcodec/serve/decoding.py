@@ -124,11 +124,16 @@ async def _drawn(request: Request, name: str, key: tuple[Any, ...], part: Part, 
     return await answered(request, (*key, name, plane, box, size, look), made)
 
 
+def _rendered(request: Request, tone: Tone) -> Draw:
+    work = service_of(request).settings.bounds.work
+    return lambda inr, plane, box, size: toned(inr, resampled(inr, plane, box, size, work=work), tone)
+
+
 @router.get("/{id}/render", summary="A picture", **_pictures("png", "jpg", "webp", "tif"))
 async def render(request: Request, id: Id, asked: Annotated[Render, Query()]) -> Response:
     """An image, a slice of a volume or a frame of a video, a part of it, at any size, with 8 bits a channel. JPEG has white behind it."""
     look = Look(format=asked.format, quality=asked.quality)
-    return await _drawn(request, id, ("render", asked.tone), asked, look, lambda inr, *at: toned(inr, resampled(inr, *at), asked.tone))
+    return await _drawn(request, id, ("render", asked.tone), asked, look, _rendered(request, asked.tone))
 
 
 @router.get("/{id}/frames/{t}.png", summary="A frame of a video", **_pictures("png"))
@@ -141,7 +146,7 @@ async def frame(
 ) -> Response:
     """`render` with frame=t."""
     part = Part(region=region, size=size, frame=t)
-    return await _drawn(request, id, ("render", Tone()), part, Look(), lambda inr, *at: toned(inr, resampled(inr, *at), Tone()))
+    return await _drawn(request, id, ("render", Tone()), part, Look(), _rendered(request, Tone()))
 
 
 @router.get("/{id}/source.png", summary="What it was encoded from", **_pictures("png"))

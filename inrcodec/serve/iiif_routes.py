@@ -33,7 +33,8 @@ async def iiif(request: Request) -> Response:
     if len(segments) == 1 or segments[1:] == [""]:
         return RedirectResponse(f"{own}/info.json", 303)
     plane = plane_of(inr)
-    image = image_of(inr, plane, service_of(request).settings.bounds)
+    bounds = service_of(request).settings.bounds
+    image = image_of(inr, plane, bounds)
     if segments[1:] == ["info.json"]:
         kind = json_type(request.headers.get("accept"))
         headers = {"Vary": "Accept", "Cache-Control": SETTLED, "Link": PROFILE_LINK}
@@ -43,7 +44,7 @@ async def iiif(request: Request) -> Response:
     asked = parse(image, *segments[1:])
     one = canonical(image, asked)
     headers = {"Link": f'<{own}/{one}>;rel="canonical", {PROFILE_LINK}'}
-    return await answered(request, ("iiif", segments[0], asked), lambda: drawn(inr, plane, asked), headers=headers)
+    return await answered(request, ("iiif", segments[0], asked), lambda: drawn(inr, plane, asked, work=bounds.work), headers=headers)
 
 
 def image_of(inr: Inr, plane: Plane, bounds: Bounds) -> Image:
@@ -53,8 +54,8 @@ def image_of(inr: Inr, plane: Plane, bounds: Bounds) -> Image:
     return Image(plane.width, plane.height, Most(bounds.output_side, bounds.output_side, area), quality)
 
 
-def drawn(inr: Inr, plane: Plane, asked: Asked) -> Answer:
-    codes = toned(inr, resampled(inr, plane, asked.region, asked.size), Tone())
+def drawn(inr: Inr, plane: Plane, asked: Asked, *, work: int) -> Answer:
+    codes = toned(inr, resampled(inr, plane, asked.region, asked.size, work=work), Tone())
     look = Look(mirrored=asked.mirrored, rotation=asked.rotation, quality=asked.quality, format=asked.format)
     return Answer(picture(codes, look, icc=icc_of(inr)), FORMATS[asked.format])
 

@@ -1,5 +1,6 @@
 """The pictures of a signal: an image itself, a slice of a volume, a frame of a video; parts of them at any size, as 8-bit codes."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from inrcodec.serve.settings import Bounds
 from inrcodec.signals.base import Channel
 
 BITS = 8  # of codes in pictures
+AVERAGING = 8  # times less than an answer may take
+TILE_SAMPLES = 512 * 512  # of the largest tiles
 
 
 @dataclass(frozen=True)
@@ -127,23 +130,32 @@ def of_numbers(inr: Inr) -> bool:
     return "dtype" in inr.head["out"]
 
 
-def resampled(inr: Inr, plane: Plane, box: Box, size: tuple[int, int]) -> NDArray[Any]:
-    """Part of a picture at a size (width, height): (height, width, c), codes of BITS bits, or numbers."""
+def resampled(inr: Inr, plane: Plane, box: Box, size: tuple[int, int], *, work: int) -> NDArray[Any]:
+    """Part of a picture at a size (width, height): (height, width, c), codes of BITS bits, or numbers.
+
+    work: multiply-accumulates of an answer, of which the averaging of smaller pictures may take a part.
+    """
     w, h = size
-    return _part(inr, inr.crop(plane.region(box), plane.spread(h, w, 1), **_kept(inr)), w, h)
+    most = most_averaged(inr, w * h, work)
+    return _part(inr, inr.crop(plane.region(box), plane.spread(h, w, 1), averaged=most, **_kept(inr)), w, h)
 
 
-def of_grid(inr: Inr, plane: Plane, size: tuple[int, int], box: Box) -> NDArray[Any]:
+def of_grid(inr: Inr, plane: Plane, size: tuple[int, int], box: Box, *, work: int) -> NDArray[Any]:
     """Part of the whole picture scaled to a size (width, height), with the bits of the whole: (box.h, box.w, c).
 
-    The box is in samples of that size. The plane lies at whole indices.
+    The box is in samples of that size. The plane lies at whole indices. work: as in `resampled`, for a whole tile.
     """
     w, h = size
     scaled = [n if cut is not None else m for n, m, cut in zip(plane.shape, plane.spread(h, w), plane.cuts, strict=True)]
     rows = (box.y * plane.height / h, (box.y + box.h) * plane.height / h)
     columns = (box.x * plane.width / w, (box.x + box.w) * plane.width / w)
     region = [part if isinstance(part, tuple) else (part, part + 1) for part in plane.spread(rows, columns)]
-    return _part(inr, inr.decode(size=scaled, region=region, **_kept(inr)), box.w, box.h)
+    return _part(inr, inr.decode(size=scaled, region=region, averaged=most_averaged(inr, TILE_SAMPLES, work), **_kept(inr)), box.w, box.h)
+
+
+def most_averaged(inr: Inr, samples: int, work: int) -> int:
+    """Samples per axis that are averaged for one of so many: a whole large picture made small would else take longer than an answer may."""
+    return max(1, math.isqrt(work // (AVERAGING * max(1, inr.function.work(samples)))))
 
 
 def _kept(inr: Inr) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Bounds:
     source_bytes: int = 256 << 20  # a signal to encode
     body_bytes: int = 16 << 20  # any other request
     disk_bytes: int = 16 << 30  # of objects, sources and checkpoints together
-    output_samples: int = 1 << 26  # of one answer
+    output_samples: int = 1 << 24  # of one answer
     output_side: int = 1 << 14  # of a picture
     query_points: int = 1 << 20
     mesh_resolution: int = 256
@@ -46,7 +46,7 @@ class Bounds:
 
     def source_limits(self) -> Limits:
         """Of a reader of signals."""
-        return Limits(output_samples=self.output_samples, pixels=self.output_samples)
+        return Limits(output_samples=self.output_samples, pixels=4 * self.output_samples)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ async def dzi_tile(request: Request) -> Response:
     plane = plane_of(inr)
     level = dzi_level(plane.width, plane.height, _scale(request), _number(request, "level"))
     box = level.box(int(place[1]), int(place[2]))
-    return await answered(request, ("tile", name, level, box, form), lambda: tile(inr, plane, level, box, form))
+    return await answered(request, ("tile", name, level, box, form), lambda: tile(inr, plane, level, box, form, work=_work(request)))
 
 
 async def xyz_document(request: Request) -> Response:
@@ -61,13 +61,17 @@ async def xyz_tile(request: Request) -> Response:
     level = xyz_level(plane.width, plane.height, _number(request, "z"))
     box = level.box(_number(request, "x"), _number(request, "y"))
     key = ("filled", name, level, box, form)
-    return await answered(request, key, lambda: tile(inr, plane, level, box, form, side=XYZ_TILE))
+    return await answered(request, key, lambda: tile(inr, plane, level, box, form, work=_work(request), side=XYZ_TILE))
 
 
-def tile(inr: Inr, plane: Plane, level: Level, box: Box, form: str, *, side: int | None = None) -> Answer:
-    codes = toned(inr, of_grid(inr, plane, (level.width, level.height), box), Tone())
+def tile(inr: Inr, plane: Plane, level: Level, box: Box, form: str, *, work: int, side: int | None = None) -> Answer:
+    codes = toned(inr, of_grid(inr, plane, (level.width, level.height), box, work=work), Tone())
     codes = codes if side is None else filled(codes, side)
     return Answer(picture(codes, Look(format=form), icc=icc_of(inr)), FORMATS[form])
+
+
+def _work(request: Request) -> int:
+    return service_of(request).settings.bounds.work
 
 
 def _scale(request: Request) -> int:
