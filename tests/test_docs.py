@@ -107,23 +107,44 @@ def expected_paper_figures(tables: dict[str, dict]) -> list[str]:
     rows = {"plain": "SIREN", "frozen frequencies": "FEmbed", "with masks": "FEmbed + h1 + h2 + h3"}
     figures = [f"{says} {means['sasnet-table4', method, 'PSNR']:.2f} dB" for says, method in rows.items()]
     errors = [f"{means['msa-table3', name, 'relative L2']:.1e}" for name in ("heat", "poisson", "allen-cahn", "advection")]
-    shapes = {method: f"{mean:.3f}" for (table, method, metric), mean in means.items() if (table, metric) == ("sasnet-table3", "IoU")}
-    figures.append(
-        "SASNet {SASNet}, SIREN {SIREN}, FINER {FINER}, FFN {FFN}, PEMLP {PEMLP}; WIRE {WIRE} and Gauss {Gauss}".format(**shapes)
-    )
     return [*figures, f"squared error of {means['msa-function', 'MSA', 'MSE']:.1e}", "{}, {}, {} and {}".format(*errors)]
 
 
 def test_figures_of_the_papers_come_from_the_results() -> None:
     folder = ROOT / "tools" / "results" / "papers"
-    tables = {
-        name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-table3", "sasnet-table4", "msa-table3", "msa-function")
-    }
+    tables = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-table4", "msa-table3", "msa-function")}
     text = " ".join(README.split())
     assert all(table["budget"] == "cpu" for table in tables.values())
     assert all(figure in text for figure in expected_paper_figures(tables)), expected_paper_figures(tables)
     tables["sasnet-table4"]["rows"][0]["ours"][0] += 1
     assert not all(figure in text for figure in expected_paper_figures(tables))
+
+
+RANKED = ("SASNet", "SIREN", "FINER", "FFN", "PEMLP", "WIRE", "Gauss")
+MEASURES = (("sasnet-table1", "PSNR", ".2f"), ("sasnet-table1", "PSNR_edge", ".2f"), ("sasnet-table1", "noisiness", ".2f"))
+MORE_MEASURES = (("sasnet-table2", "PSNR", ".2f"), ("sasnet-table2", "SSIM", ".4f"), ("sasnet-table3", "IoU", ".3f"))
+
+
+def expected_ranks(tables: dict[str, dict]) -> list[str]:
+    means = {
+        (name, row["method"], row["metric"]): sum(row["ours"]) / len(row["ours"]) for name, table in tables.items() for row in table["rows"]
+    }
+    rows = [[f"{means[name, each, metric]:{form}}" for each in RANKED] for name, metric, form in (*MEASURES, *MORE_MEASURES)]
+    video = {each: f"{means['msa-table1', each, 'PSNR']:.2f}" for each in ("MSA", "SIREN", "FINER")}
+    return [*(f"| {' | '.join(row)} |" for row in rows), "MSA {MSA} dB, SIREN {SIREN}, FINER {FINER}".format(**video)]
+
+
+def test_the_ranks_of_networks_come_from_the_results() -> None:
+    folder = ROOT / "tools" / "results" / "papers"
+    tables = {
+        name: json.loads((folder / f"{name}.json").read_text())
+        for name in ("sasnet-table1", "sasnet-table2", "sasnet-table3", "msa-table1")
+    }
+    text = " ".join(README.split())
+    assert all(table["budget"] == "cpu" for table in tables.values())
+    assert all(figure in text for figure in expected_ranks(tables)), expected_ranks(tables)
+    tables["sasnet-table2"]["rows"][0]["ours"][0] += 1
+    assert not all(figure in text for figure in expected_ranks(tables))
 
 
 def expected_tile_figures(results: dict) -> list[str]:
