@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from inrcodec.networks import NETWORKS
+from tools.papers.samples import SCALES, Scale, sized
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -145,6 +148,19 @@ def test_the_ranks_of_networks_come_from_the_results() -> None:
     assert all(figure in text for figure in expected_ranks(tables)), expected_ranks(tables)
     tables["sasnet-table2"]["rows"][0]["ours"][0] += 1
     assert not all(figure in text for figure in expected_ranks(tables))
+
+
+def test_what_masks_take_of_small_networks_is_as_told() -> None:
+    def taken(shape: tuple[int, int], scale: Scale) -> tuple[float, int]:
+        config = sized("sasnet.1", shape, 3, scale)
+        sizes = {param.name: param.size for param in NETWORKS["sasnet.1"].params(config) if param.trainable}
+        masks = sum(size for name, size in sizes.items() if name.startswith(("grid", "mask")))
+        return masks / sum(sizes.values()), config.hidden_features
+
+    (small, width), (large, _) = taken((128, 128), SCALES["cpu"]), taken((512, 512), SCALES["paper"])
+    other = sized("siren.1", (128, 128), 3, SCALES["cpu"]).hidden_features
+    told = f"masks and tables have {100 * small:.0f} % of so few parameters ({100 * large:.0f} % of the paper's 128,865)"
+    assert f"{told}, which leaves it a trunk of {width} where SIREN has {other}" in " ".join(README.split())
 
 
 def expected_tile_figures(results: dict) -> list[str]:
