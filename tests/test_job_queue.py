@@ -207,7 +207,7 @@ def test_what_an_encode_takes_is_taken() -> None:
 
 def test_a_job_has_the_options_of_the_command_line_but_for_the_servers_own() -> None:
     names = {option.name for option in getattr(encoding_options(lambda: None), "__click_params__", ())}
-    assert names - set(JobQuery.model_fields) == {"rate", "settings", "device", "threads"}
+    assert names - set(JobQuery.model_fields) == {"rate", "settings", "device", "precision", "hash_backend", "threads"}
     assert set(JobQuery.model_fields) - names == {"name"}
     schema = JobQuery.model_json_schema()["properties"]
     assert (schema["effort"]["minimum"], schema["effort"]["maximum"]) == (min(EFFORT_STEPS), max(EFFORT_STEPS))
