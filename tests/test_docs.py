@@ -166,7 +166,11 @@ def test_what_masks_take_of_small_networks_is_as_told() -> None:
 def expected_tile_figures(results: dict) -> list[str]:
     rows = results["tiles"]["rows"]
     lists = [[f"{row[name]:{form}}" for row in rows] for name, form in (("processor_seconds", ".0f"), ("peak_mib", "d"), ("seam", ".2f"))]
-    return [f"{', '.join(row['key'].split()[0] for row in rows[:-1])} and", *(f"{', '.join(each[:-1])} and {each[-1]}" for each in lists)]
+    last = rows[-1]
+    read = f"read from {100 * last['region_share']:.1f} % of the file at most"
+    kept = f"{last['kept']} of {last['tiles']} tiles, it went on and did {last['done_again']} of them again"
+    sizes = [row["key"].split()[0] for row in rows]
+    return [f"{', '.join(each[:-1])} and {each[-1]}" for each in (sizes, *lists)] + [read, kept]
 
 
 def test_figures_of_tiles_come_from_the_results() -> None:
