@@ -183,6 +183,20 @@ def test_figures_of_tiles_come_from_the_results() -> None:
     assert not all(figure in text for figure in expected_tile_figures(results))
 
 
+def expected_load(row: dict) -> str:
+    memory = "{:.0f}, {:.0f} and {:.0f} MiB".format(*row["rss_mib"])
+    median, most = row["median_ms"] / 1000, row["p99_ms"] / 1000
+    told = f"{row['answers']} tiles in {row['seconds']:.0f} s ({row['different']} different ones), median {median:.2f} s"
+    return f"{told}, 99 % within {most:.0f} s; memory {memory} at the start, in the middle and at the end; no error"
+
+
+def test_the_load_of_a_server_comes_from_the_results() -> None:
+    row = json.loads((ROOT / "tools" / "results" / "serve_cpu.json").read_text())["load"]["rows"][0]
+    text = (ROOT / "docs" / "serve.md").read_text()
+    assert expected_load(row) in text and row["errors"] == {} and set(row["statuses"]) == {"200"}
+    assert expected_load(row | {"answers": row["answers"] + 1}) not in text
+
+
 def expected_enlarged_figures(results: dict) -> list[str]:
     figures = []
     for factor in (2, 4):

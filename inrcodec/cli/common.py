@@ -32,6 +32,14 @@ DEVICE = click.option(
 )
 
 
+def share_cores(threads: int | None = None) -> None:
+    """Work that runs side by side in so many threads (of each core one) has its share of the cores each, unless the environment says how
+    many: more threads than cores wait for each other. To be called before NumPy and PyTorch are loaded, which read it then.
+    """
+    cores = os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (threads or cores))))
+
+
 def read_source(name: str) -> Any:
     """A path, or the bytes of stdin for "-"."""
     if not name:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE, QUIET, parse_size
+from inrcodec.cli.common import BACKEND, DEVICE, QUIET, parse_size, share_cores
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import UsageError
 from inrcodec.serve.settings import Bounds
@@ -125,6 +125,7 @@ def command(
     place = Path(folder) if folder is not None else data_folder()
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    share_cores(threads)
     from inrcodec.serve.logs import begin_logs
     from inrcodec.serve.server import serve
     from inrcodec.serve.settings import Settings

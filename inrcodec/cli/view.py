@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from inrcodec.cli.common import BACKEND, DEVICE
+from inrcodec.cli.common import BACKEND, DEVICE, share_cores
 from inrcodec.cli.verbosity import VERBOSE
 from inrcodec.errors import BackendMissing, InputError, InrError, UsageError
 from inrcodec.files import file_digest
@@ -29,6 +29,7 @@ def command(input: str, source: str | None, port: int, browser: bool, backend: s
 
     The pages come from this machine, to this machine, and to whoever has the token of the address only. Nothing is written.
     """
+    share_cores()
     shown = files_of(Path(input), None if source is None else Path(source))
     try:
         from inrcodec.serve.app import create_app
