@@ -1,6 +1,8 @@
 """The pages in a browser: what they draw is what the file says, keys and pointers do what they should, and nothing comes from elsewhere."""
 
+import hashlib
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,6 +219,41 @@ def test_files_are_listed_and_dropped_ones_encoded_or_kept(page: Page, site: Sit
     choose(page, tmp_path / "photo.png")
     page.wait("document.querySelector('#job-list a[href^=\"/view/sha256-\"]') !== null")
     page.wait("document.querySelector('#job-list li').dataset.state === 'succeeded'")
+
+
+def test_a_photo_is_sent_encoded_enlarged_and_downloaded(page: Page, site: Site, tmp_path: Path) -> None:
+    import skimage.data
+
+    Image.fromarray(skimage.data.astronaut()[30:158, 160:288]).save(tmp_path / "face.png")
+    page.visit(f"http://127.0.0.1:{site.client.port}/", width=1200)
+    page.wait("document.querySelector('#object-list li') !== null")
+    page.evaluate("(input => { input.value = '1'; input.dispatchEvent(new Event('input')); })(document.querySelector('#effort'))")
+    choose(page, tmp_path / "face.png")
+    own = "[...document.querySelectorAll('#job-list li')].find(item => item.textContent.includes('face.png'))"
+    page.wait(f"{own}?.dataset.state === 'running' && /dB/.test({own}.textContent)")
+    page.wait(f"{own}.querySelector('a[href^=\"/view/sha256-\"]') !== null")
+    address = page.evaluate(f"{own}.querySelector('a[href^=\"/view/sha256-\"]').href")
+    page.visit(f"{address}#z=16&x=64&y=48", width=1200)
+    drawn(page)
+    assert float(page.evaluate("document.querySelector('#view').dataset.scale")) == pytest.approx(16, abs=0.01)
+    name = address.rpartition("/")[2]
+    file = site.client.get(f"/v1/objects/{name}/file").body
+    expected = 255 * inrcodec.open(file).at([[47.5, 63.5]], units="pixel")[0]
+    assert np.abs(color_at(page, 0.5, 0.5) - expected).max() < 12
+    # No line between tiles: along a row and a column it is the function everywhere.
+    seen = page.pixels("#view").astype(np.float64)
+    rows, columns = (middle + (np.arange(n) + 0.5 - n / 2) / 16 - 0.5 for n, middle in zip(seen.shape, (48, 64), strict=False))
+    row, column = seen.shape[0] // 4, seen.shape[1] // 4
+    across = 255 * inrcodec.open(file).at([[rows[row], x] for x in columns], units="pixel")
+    down = 255 * inrcodec.open(file).at([[y, columns[column]] for y in rows], units="pixel")
+    assert max(np.abs(seen[row] - across.clip(0, 255)).max(), np.abs(seen[:, column] - down.clip(0, 255)).max()) < 25
+    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "taken"))
+    page.evaluate("document.querySelector('#download').click()")
+    taken = tmp_path / "taken" / "face.inr"
+    deadline = time.monotonic() + 30
+    while not taken.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert taken.read_bytes() == file and f"sha256-{hashlib.sha256(file).hexdigest()}" == name
 
 
 def choose(page: Page, path: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_is_not_there_is_not_found() -> None:
 
 def test_documents_say_what_tiles_are() -> None:
     root = ElementTree.fromstring(dzi(600, 300, 4, "png"))
-    assert root.tag == f"{{{deepzoom.NAMESPACE}}}Image" and root.attrib == {"Format": "png", "Overlap": "0", "TileSize": "512"}
+    assert root.tag == f"{{{deepzoom.NAMESPACE}}}Image" and root.attrib == {"Format": "png", "Overlap": "1", "TileSize": "512"}
     assert root[0].attrib == {"Width": "2400", "Height": "1200"}
     told = tilejson(600, 300, "http://a/tiles/b", name="c", form="webp")
     assert told["tiles"] == ["http://a/tiles/b/{z}/{x}/{y}.webp"] and (told["minzoom"], told["maxzoom"], told["nominalzoom"]) == (0, 8, 2)
@@ -114,7 +114,8 @@ def test_served_tiles_are_crops_of_what_the_library_decodes(client: Client) -> N
     name, inr = client.put(data), inrcodec.open(data, backend="numpy")
     whole = inr.decode(scale=8)
     assert whole.shape == (560, 720, 3)
-    np.testing.assert_array_equal(pixels(client.get(f"/dzi/8/{name}_files/10/1_1.png").body), whole[512:, 512:])
+    np.testing.assert_array_equal(pixels(client.get(f"/dzi/8/{name}_files/10/1_1.png").body), whole[511:, 511:])
+    np.testing.assert_array_equal(pixels(client.get(f"/dzi/8/{name}_files/10/0_0.png").body), whole[:513, :513])
     np.testing.assert_array_equal(pixels(client.get(f"/dzi/{name}_files/7/0_0.png").body), inr.decode())
     np.testing.assert_array_equal(pixels(client.get(f"/dzi/{name}_files/5/0_0.png").body), inr.decode(size=(18, 23)))
     edge = pixels(client.get(f"/tiles/{name}/3/2/2.png").body)

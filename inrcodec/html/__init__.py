@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ELEMENTS = 1 << 25  # of parameters, masks and residuals; what web/inr.js takes
 BY_GPU = ("shaders.js", "layers.js", "gpu.js")
 IN_WORKER = ("vectors.js", "trace.js", "worker.js")
-IN_PAGE = ("vectors.js", "pool.js", "gestures.js", "painter.js", "plane.js", "shape.js", "line.js", "main.js")
+IN_PAGE = ("vectors.js", "pool.js", "gestures.js", "keys.js", "painter.js", "plane.js", "shape.js", "line.js", "main.js")
 MOVES = "Drag to move, wheel or pinch to zoom."
 KEYS = "Keys: arrows, + and -, 0 for all"
 

@@ -1,8 +1,6 @@
-// Pointer, wheel and keys of a canvas, as few kinds of moves, in device pixels.
+// Pointer and wheel of a canvas, as few kinds of moves, in device pixels; and its size. A module of the service too, which exports both.
 
-const STEP = 1.25;
-
-/** `moves`: drag(dx, dy, aside), zoom(factor, x, y), and if it scrolls turn(steps); key(name) is asked first; point(x, y) is told where the pointer rests. */
+/** `moves`: drag(dx, dy, aside), zoom(factor, x, y), and if it scrolls turn(steps); point(x, y) is told where the pointer rests. */
 function gestures(canvas, moves) {
   const pointers = new Map();
   const at = event => {
@@ -46,21 +44,6 @@ function gestures(canvas, moves) {
     } else moves.zoom(Math.exp(-lines / (event.ctrlKey ? 100 : 400)), ...at(event));
   }, { passive: false });
   canvas.addEventListener('dblclick', event => moves.zoom(2, ...at(event)));
-  // Keys are the page's, but for those that an element in focus has of its own.
-  document.addEventListener('keydown', event => {
-    const own = event.target.matches('input, select') || event.target.matches('button, a, summary') && [' ', 'Enter'].includes(event.key);
-    if (!own && !event.ctrlKey && !event.metaKey && !event.altKey && pressed(event.key)) event.preventDefault();
-  });
-  const pressed = key => {
-    if (moves.key?.(key)) return true;
-    const x = canvas.width / 2, y = canvas.height / 2, far = Math.min(x, y) / 4;
-    const way = { ArrowLeft: [far, 0], ArrowRight: [-far, 0], ArrowUp: [0, far], ArrowDown: [0, -far] }[key];
-    if (way) moves.drag(...way);
-    else if ('+='.includes(key)) moves.zoom(STEP, x, y);
-    else if ('-_'.includes(key)) moves.zoom(1 / STEP, x, y);
-    else return false;
-    return true;
-  };
 }
 
 /** Keeps the canvas as large as its box in device pixels; `resized` is told after every change. */

@@ -138,13 +138,15 @@ async function start() {
   const kind = head.kind === 'shape' ? 'shape' : head.axes.length === 1 ? 'line' : 'plane';
   const { viewer, key, turn, actual } = await VIEWERS[kind](pool, head, more);
   const centred = factor => viewer.zoom(factor, canvas.width / 2, canvas.height / 2);
-  gestures(canvas, {
+  const moves = {
     drag: (...way) => viewer.drag(...way),
     zoom: (...way) => viewer.zoom(...way),
     turn,
     key: pressed => key?.(pressed) || pressed === '0' && (viewer.fit(), true) || pressed === '1' && Boolean(actual) && (actual(), true),
     point: reader(pool, head, viewer),
-  });
+  };
+  gestures(canvas, moves);
+  keys(canvas, moves);
   of('in').addEventListener('click', () => centred(STEP));
   of('out').addEventListener('click', () => centred(1 / STEP));
   of('fit').addEventListener('click', () => viewer.fit());

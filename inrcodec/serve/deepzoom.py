@@ -1,6 +1,7 @@
 """Levels of a picture in tiles: Deep Zoom (.dzi) and XYZ, up to many times its nominal size.
 
-Tiles share no samples and leave none out: each is the part of its level with the bits of the whole, so that no border between them shows.
+Each tile is the part of its level with the bits of the whole. Those of Deep Zoom share a sample with each neighbour, so that viewers that
+draw them between the pixels of a screen leave no line; XYZ tiles share none.
 
 Deep Zoom  level 0 is one sample; each level has twice the sides of the one before, the deepest `scale` times the nominal ones
 XYZ        level 0 is one tile; each level has twice the sides, one of them the nominal ones, those below it halves rounded up
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from inrcodec.serve.planes import Box
 from inrcodec.serve.problems import Refused
 
-DZI_TILE, OVERLAP = 512, 0
+DZI_TILE, OVERLAP = 512, 1
 XYZ_TILE = 256
 MOST_SCALE = 1024
 DEEPER = 6  # XYZ levels beyond the nominal size
@@ -25,11 +26,15 @@ NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
 
 @dataclass(frozen=True)
 class Level:
-    """A picture scaled to `width` x `height`, in square tiles; those at its right and lower edges are what is left."""
+    """A picture scaled to `width` x `height`, in square tiles; those at its right and lower edges are what is left.
+
+    overlap: samples beyond its own that a tile has of each neighbour.
+    """
 
     width: int
     height: int
     tile: int
+    overlap: int = 0
 
     @property
     def columns(self) -> int:
@@ -43,8 +48,9 @@ class Level:
         """What a tile covers, in samples of the level. Raises Refused (404) where there is none."""
         if not (0 <= column < self.columns and 0 <= row < self.rows):
             raise Refused(404, f"tile: expected columns 0 to {self.columns - 1} and rows 0 to {self.rows - 1}, got {column}, {row}")
-        x, y = column * self.tile, row * self.tile
-        return Box(x, y, min(self.tile, self.width - x), min(self.tile, self.height - y))
+        x, y = max(0, column * self.tile - self.overlap), max(0, row * self.tile - self.overlap)
+        right, bottom = (min(side, (k + 1) * self.tile + self.overlap) for side, k in ((self.width, column), (self.height, row)))
+        return Box(x, y, right - x, bottom - y)
 
 
 def deepest(width: int, height: int) -> int:
@@ -59,7 +65,7 @@ def dzi_level(width: int, height: int, scale: int, number: int) -> Level:
     last = deepest(scale * width, scale * height)
     if not 0 <= number <= last:
         raise Refused(404, f"level: expected 0 to {last}, got {number}")
-    return Level(_shrunk(scale * width, last - number), _shrunk(scale * height, last - number), DZI_TILE)
+    return Level(_shrunk(scale * width, last - number), _shrunk(scale * height, last - number), DZI_TILE, OVERLAP)
 
 
 def dzi(width: int, height: int, scale: int, form: str) -> bytes:

@@ -17,8 +17,10 @@ SCRIPT, STYLE, PAGE, TEXT = (
     "text/html; charset=utf-8",
     "text/plain; charset=utf-8",
 )
+GESTURES = "gestures.js"  # of the pages that decode by themselves, where it is a part of a script
 TYPES = {
     "common.js": SCRIPT,
+    GESTURES: SCRIPT,
     "home.js": SCRIPT,
     "icon.svg": "image/svg+xml",
     "image.js": SCRIPT,
@@ -56,6 +58,8 @@ def asset(name: str) -> Asset:
     types = {**TYPES, HOME: PAGE, VIEW: PAGE}
     if name not in types:
         raise Refused(404, "static: no such file")
+    if name == GESTURES:
+        return Asset((files("inrcodec.html") / name).read_bytes() + b"\nexport { fitted, gestures };\n", types[name])
     return Asset((files("inrcodec.serve") / "pages" / name).read_bytes(), types[name])
 
 

@@ -16,7 +16,8 @@ export async function show({ id, object, info, state, view, tools, failed }) {
   document.head.append(instead);
 
   const viewer = new OpenSeadragon.Viewer({
-    element: view, drawer: 'canvas', showNavigationControl: false, keyboardNavEnabled: false, tabIndex: -1,
+    // Tiles on whole pixels of the screen: between them a line would show.
+    element: view, drawer: 'canvas', subPixelRoundingForTransparency: 2, showNavigationControl: false, keyboardNavEnabled: false, tabIndex: -1,
     animationTime: still() ? 0 : 0.35, springStiffness: 9, blendTime: 0.1, minPixelRatio: LEVELS_OF_TILES,
     visibilityRatio: 0.4, constrainDuringPan: false, minZoomImageRatio: 0.5, zoomPerScroll: 1.25, maxZoomPixelRatio: CLOSEST,
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, crossOriginPolicy: false, imageLoaderLimit: 6,

@@ -2,7 +2,7 @@
 
 import { ask, button, clamp, el, group, grouped, press } from './common.js';
 import { edgesOf, readGlb } from './mesh.js';
-import { fitted, gestures } from './stage.js';
+import { fitted, gestures } from './gestures.js';
 
 const RESOLUTIONS = [64, 128, 256], OPENING = Math.tan(Math.PI / 12), AWAY = 4.2, STEP = 1.25, TURN = 0.01;
 const SHADINGS = ['Clay', 'Normals'];

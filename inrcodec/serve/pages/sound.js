@@ -1,7 +1,7 @@
 // Sound: played by the browser, and drawn. Zoomed in beyond its samples the curve is the function itself, at a higher rate.
 
 import { ask, button, clamp, el, group } from './common.js';
-import { fitted, gestures } from './stage.js';
+import { fitted, gestures } from './gestures.js';
 import { readWav } from './wave.js';
 
 const STEP = 1.5, REST = 160, SHORTEST = 24, FINEST = 192000; // samples in view at least; samples a second at most

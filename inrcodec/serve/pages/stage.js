@@ -1,6 +1,7 @@
 // A canvas that shows one picture, moved and zoomed, and when it rests the part in view as fine as the screen.
 
 import { clamp } from './common.js';
+import { fitted, gestures } from './gestures.js';
 
 const STEP = 1.5, REST = 160, FINEST = 2048, CLOSEST = 128;
 
@@ -161,58 +162,4 @@ export class Stage {
       if (this.#fine) put(this.#fine.picture, this.#fine.left, this.#fine.top, this.#fine.right, this.#fine.bottom);
     });
   }
-}
-
-/** Pointers and wheel of a canvas as moves in device pixels: drag(dx, dy, aside), zoom(factor, x, y); turn(steps) takes the bare wheel. */
-export function gestures(canvas, { drag, zoom, turn = null }) {
-  const pointers = new Map();
-  const at = event => {
-    const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) * canvas.width / box.width, (event.clientY - box.top) * canvas.height / box.height];
-  };
-  const centre = () => {
-    const all = [...pointers.values()], mean = k => all.reduce((sum, p) => sum + p[k], 0) / all.length;
-    return [mean(0), mean(1), all.length < 2 ? 0 : Math.hypot(all[0][0] - all[1][0], all[0][1] - all[1][1])];
-  };
-  canvas.addEventListener('pointerdown', event => {
-    if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, at(event));
-    canvas.classList.add('held');
-  });
-  canvas.addEventListener('pointermove', event => {
-    if (!pointers.has(event.pointerId)) return;
-    const [x0, y0, spread0] = centre();
-    pointers.set(event.pointerId, at(event));
-    const [x, y, spread] = centre();
-    drag(x - x0, y - y0, event.shiftKey || pointers.size > 1);
-    if (spread0 && spread) zoom(spread / spread0, x, y);
-  });
-  const release = event => {
-    pointers.delete(event.pointerId);
-    if (!pointers.size) canvas.classList.remove('held');
-  };
-  canvas.addEventListener('pointerup', release);
-  canvas.addEventListener('pointercancel', release);
-  let turned = 0;
-  canvas.addEventListener('wheel', event => {
-    event.preventDefault();
-    const lines = event.deltaY * [1, 16, 400][event.deltaMode];
-    if (turn && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-      turned += lines / 50;
-      turn(Math.trunc(turned));
-      turned -= Math.trunc(turned);
-    } else zoom(Math.exp(-lines / (event.ctrlKey ? 100 : 400)), ...at(event));
-  }, { passive: false });
-  canvas.addEventListener('dblclick', event => zoom(2, ...at(event)));
-}
-
-/** Keeps the canvas as large as its box in device pixels; `resized` is told after every change. */
-export function fitted(canvas, resized) {
-  new ResizeObserver(([entry]) => {
-    const { width, height } = entry.contentRect, [columns, rows] = [width, height].map(edge => Math.round(edge * devicePixelRatio));
-    if (!columns || !rows || canvas.width === columns && canvas.height === rows) return;
-    Object.assign(canvas, { width: columns, height: rows });
-    resized();
-  }).observe(canvas);
 }
