@@ -144,7 +144,7 @@ def _run(
                 continue
             return False
         # A run that is resumed has nothing left to read.
-        if not follower.pending and (pressed() or _is_told(options, stepper)):
+        if not follower.pending and (pressed() or (options.stop is not None and options.stop())):
             return True
         if state.log_step is None and target.lam > 0 and fraction >= schedule.rate_from:
             follower.look()
@@ -201,14 +201,6 @@ def _membership(data: Data, plan: Plan, options: RunOptions, layout: FlatLayout,
     """The fit among those of its group, if there is one in which it can be."""
     kind = architecture(plan, data, layout, layers)
     return nullcontext() if options.group is None or kind is None else options.group.joined(kind, options.device)
-
-
-def _is_told(options: RunOptions, stepper: Stepper) -> bool:
-    """Whether the run is to end."""
-    if options.stop is None:
-        return False
-    with stepper.away():
-        return options.stop()
 
 
 def _asked(state: State, schedule: Schedule, *, rounding: bool) -> Asked:
