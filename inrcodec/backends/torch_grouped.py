@@ -1,7 +1,7 @@
 """The layers of several networks of one shape at once: torch_layers.py with a leading axis, one product of stacks for all members.
 
-Letters: m members, the others as there. The numbers of a member are those that torch_layers gives it alone, but for products of a few rows
-and columns, which a library may sum in another order where they are stacked.
+Letters: m members, the others as there. The numbers of a member are those that torch_layers gives it alone, but for rounding: a library may
+choose by size and by where a matrix lies in memory how it sums.
 """
 
 from typing import NamedTuple
