@@ -30,6 +30,7 @@ from inrcodec.structure import check_structure, params_digest
 from inrcodec.validity import encode as encode_missing
 
 if TYPE_CHECKING:
+    from inrcodec.fit.group import Group
     from inrcodec.fit.request import Part
 
 __all__ = ["Encoded", "Report", "encode", "open_inr", "params_digest", "verify"]
@@ -119,6 +120,7 @@ def encode(
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressCallback | None = None,
     interrupted: Callable[[], bool] | None = None,
+    group: "Group | None" = None,
 ) -> Encoded:
     """Fit a signal (path, bytes, binary file, array or Signal) and return the .inr file.
 
@@ -128,7 +130,8 @@ def encode(
     go with quality alone. metric: what bytes are spent on, "psnr" or "ssim" (images and volumes; not with a target of PSNR). time_limit:
     seconds for the fit. precision: of a fit's matrix products on a CUDA device, "float32", "tf32x3", "tf32"; hash_backend: of its grids
     at points, "own" or "tcnn". frames, rate, start, stop: as for `read_signal`. part: what the network is chosen for where the source is a
-    part of a larger signal. interrupted: asked before every step of the fit; True ends it as Ctrl-C does. Of shapes only: protocol,
+    part of a larger signal. interrupted: asked before every step of the fit; True ends it as Ctrl-C does. group: of fits in other threads,
+    with which steps are made together where networks and shapes are the same; files may then differ in rounding. Of shapes only: protocol,
     "default" or "finer" (its published sampling and loss), and sign, "winding" or "error" (refuse open meshes); they have no psnr, bpp,
     max_error and lossless. Raises InputError, UsageError, LimitExceeded, BackendMissing, Interrupted.
     """
@@ -217,6 +220,7 @@ def encode(
             keep_on_interrupt=on_interrupt == "save",
             progress=progress,
             stop=interrupted,
+            group=group,
         ),
     )
     if progress is not None:

@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from inrcodec.backends import torch as torch_backend
 from inrcodec.batch import manifest, work
 from inrcodec.batch.local import LocalPool
 from inrcodec.batch.manifest import Manifest, parse, read_rows
@@ -24,6 +28,7 @@ from inrcodec.batch.tasks import Source, Task, find_sources, output_names, plan,
 from inrcodec.cli import main
 from inrcodec.cli.encode_options import encoding_options
 from inrcodec.errors import BackendMissing, InputError, UsageError
+from inrcodec.fit.group import Group
 from tests import batch_work
 from tests.nets import smooth_picture
 
@@ -263,8 +268,16 @@ def test_an_executor_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, exec
 # What survives
 
 
-def run_tasks(tasks: tuple[Task, ...], function: Work, *, jobs: int, retries: int = 2, at_once: int = 1) -> list[Outcome]:
-    pool = LocalPool(jobs, threads=1, work=function, at_once=at_once)
+def run_tasks(
+    tasks: tuple[Task, ...],
+    function: Work,
+    *,
+    jobs: int,
+    retries: int = 2,
+    at_once: int = 1,
+    begin: Callable[[], Work] | None = None,
+) -> list[Outcome]:
+    pool = LocalPool(jobs, threads=1, work=function, at_once=at_once, begin=begin)
     try:
         return sorted(outcomes(tasks, pool, retries=retries))
     finally:
@@ -300,9 +313,27 @@ def test_fits_side_by_side_in_one_process_give_the_bytes_of_each_alone(tmp_path:
         path = tmp_path / f"{number}.png"
         Image.fromarray((smooth_picture(20 + number, 24) * 255).astype(np.uint8)).save(path)
         tasks.append(Task(str(path), f"{number}.inr", options))
-    found = run_tasks(tuple(tasks), work.do, jobs=1, at_once=3)
+    found = run_tasks(tuple(tasks), batch_work.die, jobs=1, at_once=3, begin=work.side_by_side)
     assert len({one.result.worker for one in found}) == 1
     assert [one.result.data for one in found] == [encode_with(task.source, options).data for task in tasks]
+
+
+def test_tasks_of_a_process_share_a_group_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[Any] = []
+
+    def encode(source: str, options: EncodeOptions, *, group: Any) -> Any:
+        groups.append(group)
+        raise InputError("seen")
+
+    monkeypatch.setattr(work, "encode_with", encode)
+    (task,) = quick_tasks(tmp_path, "a")
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(torch_backend, "torch_device", lambda _, device=device: torch.device(device))
+        done = work.side_by_side()
+        assert [done(task).message for _ in range(2)] == [f"{task.source}: seen"] * 2
+    work.do(task)
+    assert groups[:2] == [None, None] and groups[4] is None
+    assert isinstance(groups[2], Group) and groups[3] is groups[2]
 
 
 def test_workers_with_several_tasks_share_them_out_and_lose_all_when_they_die(tmp_path: Path) -> None:

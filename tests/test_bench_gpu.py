@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inrcodec.backends import torch_layers
+from inrcodec.backends import torch_grouped, torch_layers
 from inrcodec.fit.comparison_presets import trainable
 from tests.nets import smooth_picture
 from tools import bench_gpu
@@ -40,10 +40,11 @@ def test_smoke_writes_every_section(smoke: dict[str, Any]) -> None:
     assert keys["check"] == keys["layer"] == kinds
     assert keys["step"] == [f"{name}/{kind}" for name in ("sasnet", "siren", "sasnet over siren") for kind in kinds]
     assert keys["decode"] == [f"{name}/{kind}" for name in ("paper", "photo") for kind in kinds]
-    assert keys["graphs"] == ["1 without graphs", "2 without graphs"]
+    ways = ["1 one after another", "2 one after another", "2 side by side", "2 in one step"]
+    assert keys["graphs"] == [f"{way}, without graphs" for way in ways]
     assert all(row["steps_per_second"] > 0 for row in smoke["graphs"]["rows"])
     assert keys["time"] == ["a.png/paper", "a.png/ours"]
-    assert all(row["class_f32"] and row["rms"] > 0 for row in smoke["check"]["rows"])
+    assert all(row["class_f32"] and row["rms"] > 0 and 0 <= row["together"] < 1e-5 for row in smoke["check"]["rows"])
     assert all(row["seconds"] > 0 and row["floor"]["floor"] > 0 for row in smoke["step"]["rows"][:4])
     assert all(row["steps"] >= 1 and math.isfinite(row["psnr"]) for row in smoke["time"]["rows"])
     assert all(row["samples_per_second"] > 0 for row in smoke["decode"]["rows"])
@@ -70,6 +71,15 @@ def test_wrong_layers_end_it_with_eight(tmp_path: Path, monkeypatch: pytest.Monk
     content = json.loads((tmp_path / "r.json").read_text())
     assert set(content) == {"check"}
     assert [row["class_f32"] for row in content["check"]["rows"]] == [True, False]
+
+
+def test_wrong_steps_together_end_it_with_eight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = torch_grouped.linear_forward
+    monkeypatch.setattr(torch_grouped, "linear_forward", lambda x, w, b, activation: original(x, w, b + 0.01, activation))
+    assert main(["--smoke", "--only", "check", "--out", str(tmp_path / "r.json")]) == 8
+    assert "of two fits together" in capsys.readouterr().err
 
 
 def test_no_time_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,8 +73,9 @@ def test_kernels_give_what_the_plain_layers_give(case: str, interpreted: dict[st
 
 @needs_triton
 def test_a_wrong_kernel_is_seen(interpreted: dict[str, np.ndarray]) -> None:
-    with pytest.raises(AssertionError):
-        assert_same("out", interpreted["wrong/out/found"], interpreted["wrong/out/expected"])
+    for case in ("wrong", "swapped"):
+        with pytest.raises(AssertionError):
+            assert_same("out", interpreted[f"{case}/out/found"], interpreted[f"{case}/out/expected"])
 
 
 def test_the_comparison_sees_one_wrong_value() -> None:

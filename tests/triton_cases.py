@@ -21,18 +21,10 @@ from inrcodec.backends.torch_tape import Tape
 from inrcodec.coordinates import lattice
 from inrcodec.networks.hashgrid import Level, geometric_levels, tcnn_levels
 from tests.nets import lively_params, small_networks
+from tests.stacks import pass_alone, pass_together, ramp, uniform, within
 
 Tensor = torch.Tensor
 Pairs = dict[str, tuple[Tensor | None, Tensor | None]]
-
-
-def uniform(*shape: int, low: float = -1.0, high: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.as_tensor(np.random.default_rng([seed, *shape]).uniform(low, high, shape), dtype=torch.float32)
-
-
-def ramp(like: Tensor) -> Tensor:
-    """A gradient of both signs."""
-    return torch.linspace(-1, 1.5, like.numel()).view_as(like)
 
 
 def layer_case(layers: Any, k: int, h: int, n: int, groups: int, *, scaled: bool = False, need: bool = True, first: int = 0) -> Pairs:
@@ -49,6 +41,49 @@ def layer_case(layers: Any, k: int, h: int, n: int, groups: int, *, scaled: bool
         return result | {f"grad_{name}": value for name, value in grads.items()} | {"grad_x": grad_x}
 
     return paired(run, layers)
+
+
+def stack_case(layers: Any, m: int, k: int, h: int, n: int, groups: int, *, scaled: bool = False, need: bool = True) -> Pairs:
+    """Sine layers of several networks; weights and masks are parts of larger stacks."""
+    x, w, b = uniform(m, k, n), within(m, h, k), within(m, h, seed=1)
+    omega, amplitude = uniform(h, low=2, high=4), uniform(h, low=0.5, high=2, seed=2) if scaled else None
+    mask, into = (uniform(m, groups + 3, n, low=0, high=1, seed=s)[:, 2 : 2 + groups] if groups else None for s in (0, 5))
+    before = None if into is None else into.clone()
+    grads = {"w": within(m, h, k, seed=3).clone(), "b": torch.ones(m, h)}
+    own = [
+        {"w": grads["w"][i].clone(), "b": torch.ones(h), "mask": before[i].clone() if before is not None and need else None}
+        for i in range(m)
+    ]
+    out, saved = layers.grouped.sine_layer_forward(x, w, b, omega, amplitude, mask)
+    grad_x = layers.grouped.sine_layer_backward(saved, torch.stack([ramp(out[0])] * m), **grads, mask=into if need else None, need_x=need)
+    outs, grads_x = [], []
+    for i in range(m):
+        expected, kept = plain.sine_layer_forward(x[i], w[i], b[i], omega, amplitude, None if mask is None else mask[i])
+        outs.append(expected)
+        grads_x.append(plain.sine_layer_backward(kept, ramp(expected), **own[i], need_x=need))
+    pairs: Pairs = {"out": (out, torch.stack(outs))}
+    pairs |= {f"grad_{name}": (grads[name], torch.stack([one[name] for one in own])) for name in ("w", "b")}
+    if need:
+        pairs["grad_x"] = (grad_x, torch.stack(grads_x))
+    if groups:
+        pairs["grad_mask"] = (into, torch.stack([one["mask"] for one in own]) if need else before)
+    return pairs
+
+
+def pass_case(layers: Any, number: int) -> Pairs:
+    """Whole networks through the tape of stacks."""
+    network, config = small_networks()[number]
+    initials = [lively_params(network, config, seed) for seed in range(2)]
+    grids = [lattice((7, 11), [(-1 + 0.1 * i, 1)] * 2) for i in range(2)]
+    together = pass_together(layers, network, config, initials, grids)
+    alone = [pass_alone(plain, network, config, *one) for one in zip(initials, grids, strict=True)]
+    return {
+        (name if name == "out" else f"grad_{name}"): (
+            torch.stack([one[name] for one in together]),
+            torch.stack([one[name] for one in alone]),
+        )
+        for name in alone[0]
+    }
 
 
 def large_arguments(layers: Any) -> Pairs:
@@ -199,6 +234,12 @@ CASES: dict[str, Callable[[Any], Pairs]] = {
     "layer of wide groups, angle kept": partial(layer_case, k=67, h=134, n=149, groups=2, scaled=True),
     "layer without mask": partial(layer_case, k=33, h=71, n=261, groups=0, scaled=True),
     "layer of frozen inputs": partial(layer_case, k=16, h=64, n=128, groups=4, need=False),
+    "layers of one network": partial(stack_case, m=1, k=17, h=13, n=131, groups=1),
+    "layers of many groups": partial(stack_case, m=3, k=29, h=62, n=257, groups=31),
+    "layers of wide groups, angles formed again": partial(stack_case, m=2, k=31, h=40, n=300, groups=2, scaled=True),
+    "layers of wide groups, angles kept": partial(stack_case, m=3, k=67, h=134, n=149, groups=2),
+    "layers without mask": partial(stack_case, m=4, k=33, h=71, n=261, groups=0, scaled=True),
+    "layers of frozen inputs": partial(stack_case, m=2, k=16, h=64, n=128, groups=4, need=False),
     "large arguments": large_arguments,
     "not finite": not_finite,
     "precisions": precisions,
@@ -212,6 +253,8 @@ CASES: dict[str, Callable[[Any], Pairs]] = {
     **{f"grid, d={d}, n={n}": partial(grid_case, d=d, n=n) for d in (1, 2, 3, 4) for n in (1, 37)},
     "grid, large table": large_table,
     **{f"network {i} on {where}": partial(network_case, number=i, where=where) for i in (0, 1, 5) for where in ("lattice", "points")},
+    "networks together": partial(pass_case, number=0),
+    "networks of trained frequencies together": partial(pass_case, number=3),
 }
 
 
@@ -230,6 +273,8 @@ def main(out: Path) -> None:
     layers = working_layers(torch.device("cpu"))
     assert layers == TritonLayers()
     arrays = dict(results(layers))
+    swapped = stack_case(layers, m=2, k=3, h=5, n=7, groups=0)["out"]
+    arrays |= {"swapped/out/found": swapped[0].flip(0).numpy(), "swapped/out/expected": swapped[1].numpy()}
     triton_sine.PI_2 = triton_sine.PI_3  # type: ignore[misc]
     wrong = large_arguments(layers)["out"]
     arrays |= {"wrong/out/found": wrong[0].numpy(), "wrong/out/expected": wrong[1].numpy()}

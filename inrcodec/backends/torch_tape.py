@@ -19,13 +19,12 @@ from inrcodec.ops import Activation, Constant, Coordinates, Wave
 Tensor = torch.Tensor
 
 
-class Tape:
-    """The operations of ops.py. Parameters with a `.grad` are trained, others are constants; run under torch.no_grad()."""
+class Trail:
+    """What was done, and the way back: an operation leaves its result and a step that goes from its gradient to those before."""
 
-    def __init__(self, ops: TorchOps) -> None:
-        self._ops = ops
+    def __init__(self) -> None:
         self._steps: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-        self._grads: dict[int, Tensor | None] = {}  # by identity, of what this tape holds
+        self._grads: dict[int, Tensor | None] = {}  # by identity, of what is held here
 
     def watch(self, x: Tensor) -> Tensor:
         """Follow x, an input: `backward` will find its gradient, which is returned (zero now)."""
@@ -35,7 +34,7 @@ class Tape:
         return grad
 
     def backward(self, output: Tensor, grad: Tensor) -> None:
-        """From the gradient of `output`, add those of everything before it; the tape is empty after."""
+        """From the gradient of `output`, add those of everything before it; nothing is remembered after."""
         self._grads[id(output)] = grad
         for result, step in reversed(self._steps):
             found = self._grads[id(result)]
@@ -43,6 +42,40 @@ class Tape:
                 step(found)
         self._steps.clear()
         self._grads.clear()
+
+    def _keep(self, out: Tensor, back: Callable[[Tensor], None]) -> Tensor:
+        # Held until `backward`, so that no other tensor can take its identity.
+        self._steps.append((out, back))
+        self._grads[id(out)] = None
+        return out
+
+    def _place(self, x: Tensor | None) -> Tensor | None:
+        """Where gradients of x are added, or None where nobody asks for them."""
+        if x is None or id(x) not in self._grads:
+            return None
+        grad = self._grads[id(x)]
+        if grad is None:
+            grad = self._grads[id(x)] = torch.zeros_like(x)
+        return grad
+
+    def _add(self, x: Tensor, grad: Tensor) -> None:
+        if id(x) not in self._grads:
+            if x.grad is not None:
+                x.grad.add_(grad)
+            return
+        before = self._grads[id(x)]
+        if before is None:
+            self._grads[id(x)] = grad
+        else:
+            before.add_(grad)
+
+
+class Tape(Trail):
+    """The operations of ops.py. Parameters with a `.grad` are trained, others are constants; run under torch.no_grad()."""
+
+    def __init__(self, ops: TorchOps) -> None:
+        super().__init__()
+        self._ops = ops
 
     def sine_embedding(
         self,
@@ -177,29 +210,3 @@ class Tape:
                 self._add(x, share)
 
         return self._keep(out.detach(), back)
-
-    def _keep(self, out: Tensor, back: Callable[[Tensor], None]) -> Tensor:
-        # Held until `backward`, so that no other tensor can take its identity.
-        self._steps.append((out, back))
-        self._grads[id(out)] = None
-        return out
-
-    def _place(self, x: Tensor | None) -> Tensor | None:
-        """Where gradients of x are added, or None where nobody asks for them."""
-        if x is None or id(x) not in self._grads:
-            return None
-        grad = self._grads[id(x)]
-        if grad is None:
-            grad = self._grads[id(x)] = torch.zeros_like(x)
-        return grad
-
-    def _add(self, x: Tensor, grad: Tensor) -> None:
-        if id(x) not in self._grads:
-            if x.grad is not None:
-                x.grad.add_(grad)
-            return
-        before = self._grads[id(x)]
-        if before is None:
-            self._grads[id(x)] = grad
-        else:
-            before.add_(grad)

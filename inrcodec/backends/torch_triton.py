@@ -8,10 +8,38 @@ from dataclasses import dataclass
 
 import torch
 
-from inrcodec.backends import torch_layers, triton_embedding, triton_grid
-from inrcodec.backends.triton_sine import TILE, Precision, SavedSine, Tile, sine_layer, sine_layer_backward, sine_layer_forward
+from inrcodec.backends import torch_grouped, torch_layers, triton_embedding, triton_grid
+from inrcodec.backends.triton_sine import (
+    TILE,
+    Precision,
+    SavedSine,
+    Tile,
+    sine_layer,
+    sine_layer_backward,
+    sine_layer_forward,
+    sine_layers_backward,
+    sine_layers_forward,
+)
 
 Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class TritonGrouped:
+    """The functions of torch_grouped.py: sine layers by Triton, as those of TritonLayers."""
+
+    precision: Precision
+    tile: Tile
+
+    linear_forward = staticmethod(torch_grouped.linear_forward)
+    linear_backward = staticmethod(torch_grouped.linear_backward)
+    squared_error = staticmethod(torch_grouped.squared_error)
+    sine_layer_backward = staticmethod(sine_layers_backward)
+
+    def sine_layer_forward(
+        self, x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, SavedSine]:
+        return sine_layers_forward(x, w, b, mask, omega, amplitude, self.precision, self.tile)
 
 
 @dataclass(frozen=True)
@@ -35,6 +63,11 @@ class TritonLayers:
     grid_at_points = staticmethod(triton_grid.grid_at_points)
     grid_at_points_forward = staticmethod(triton_grid.grid_at_points_forward)
     grid_at_points_backward = staticmethod(triton_grid.grid_at_points_backward)
+
+    @property
+    def grouped(self) -> TritonGrouped:
+        """The same for several networks at once."""
+        return TritonGrouped(self.precision, self.tile)
 
     def sine_layer(self, x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None) -> Tensor:
         return sine_layer(x, w, b, omega, amplitude, mask, self.precision, self.tile)

@@ -49,13 +49,15 @@ TILE = Tile()
 
 
 class SavedSine(NamedTuple):
-    x: Tensor  # (k, n)
-    w: Tensor  # (h, k)
-    b: Tensor
+    """Stacks of m members, which are 1 where a network is alone."""
+
+    x: Tensor  # (m, k, n)
+    w: Tensor  # (m, h, k)
+    b: Tensor  # (m, h)
     omega: Tensor
     amplitude: Tensor | None
-    mask: Tensor | None  # (g, n)
-    angle: Tensor | None  # (h, n), omega * (w x + b), where it is kept
+    mask: Tensor | None  # (m, g, n)
+    angle: Tensor | None  # (m, h, n), omega * (w x + b), where it is kept
     precision: Precision
     tile: Tile
 
@@ -139,10 +141,18 @@ def add_to_mask(into, sums, group, columns, n):
 
 @triton.jit
 def _forward(
-    x, w, b, omega, amplitude, mask, group, out, angle, h, k, n,
+    x, w, b, omega, amplitude, mask, group, out, angle, h, k, n, w_step, b_step, mask_step,
     SCALED: tl.constexpr, MASKED: tl.constexpr, KEEP: tl.constexpr, BLOCK_H: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
+    # Steps lead from one member's part of a stack to the next.
+    member = tl.program_id(1).to(tl.int64)
+    x += member * k * n
+    w += member * w_step
+    b += member * b_step
+    mask += member * mask_step
+    out += member * h * n
+    angle += member * h * n
     # Programs of the same samples are neighbours, so that x is read from memory once.
     across = tl.cdiv(h, BLOCK_H)
     pid = tl.program_id(0)
@@ -165,10 +175,20 @@ def _forward(
 
 @triton.jit
 def _backward(
-    x, w, b, omega, amplitude, mask, segments, angle, grad, dz, partial, into, h, k, n,
+    x, w, b, omega, amplitude, mask, segments, angle, grad, dz, partial, into, h, k, n, w_step, b_step, mask_step, into_step,
     SCALED: tl.constexpr, KEPT: tl.constexpr, NEED_MASK: tl.constexpr, BLOCK_H: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
+    member = tl.program_id(2).to(tl.int64)
+    x += member * k * n
+    w += member * w_step
+    b += member * b_step
+    mask += member * mask_step
+    angle += member * h * n
+    grad += member * h * n
+    dz += member * h * n
+    partial += member * h * tl.num_programs(0)
+    into += member * into_step
     block, first, stop, group, columns = own_segment(segments, BLOCK_N)
     scale = mask_row(mask, group, columns, n)
     sums = tl.zeros((BLOCK_N,), dtype=tl.float32)
@@ -220,44 +240,58 @@ def sine_layer(
     x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None, precision: Precision, tile: Tile
 ) -> Tensor:
     """torch_layers.sine_layer."""
-    mask = None if mask is None else mask.contiguous()
-    return _run_forward(x.contiguous(), w.contiguous(), b, omega, amplitude, mask, precision, tile, keep=False)[0]
+    return _run_forward(*_as_stacks(x, w, b, mask), omega, amplitude, precision, tile, keep=False)[0][0]
 
 
 def sine_layer_forward(
     x: Tensor, w: Tensor, b: Tensor, omega: Tensor, amplitude: Tensor | None, mask: Tensor | None, precision: Precision, tile: Tile
 ) -> tuple[Tensor, SavedSine]:
     """torch_layers.sine_layer_forward."""
-    x, w, mask = x.contiguous(), w.contiguous(), None if mask is None else mask.contiguous()
-    # Neurons of a narrow group do not fill a block of the product.
-    narrow = mask is not None and len(w) // len(mask) < BACK_ROWS
-    out, angle = _run_forward(x, w, b, omega, amplitude, mask, precision, tile, keep=narrow or len(x) > FORM_AGAIN_UP_TO)
-    return out, SavedSine(x, w, b, omega, amplitude, mask, angle, precision, tile)
+    out, saved = sine_layers_forward(*_as_stacks(x, w, b, mask), omega, amplitude, precision, tile)
+    return out[0], saved
 
 
 def sine_layer_backward(saved: SavedSine, grad: Tensor, *, w: Tensor, b: Tensor, mask: Tensor | None, need_x: bool) -> Tensor | None:
     """torch_layers.sine_layer_backward."""
-    x, (h, n) = saved.x, grad.shape
-    grad = grad.contiguous()
-    dz = torch.empty_like(grad) if saved.angle is None else saved.angle
-    runs = segments(h, equal_widths(h, saved.mask), grad.device)
-    blocks = triton.cdiv(n, BACK_SAMPLES)
-    partial = grad.new_empty((blocks, h))
-    with torch.cuda.device_of(grad):
-        _backward[(blocks, len(runs))](
-            x, saved.w, saved.b, saved.omega, or_any(saved.amplitude, grad), or_any(saved.mask, grad), runs, dz, grad, dz,
-            partial, or_any(mask, grad), h, len(x), n,
-            SCALED=saved.amplitude is not None, KEPT=saved.angle is not None, NEED_MASK=mask is not None, BLOCK_H=BACK_ROWS,
-            BLOCK_N=BACK_SAMPLES, BLOCK_K=saved.tile.inner, PRECISION=saved.precision, num_warps=BACK_WARPS,
-        )  # fmt: skip
-    b.add_(partial.sum(0))
-    with _products_in(saved.precision):
-        w.addmm_(dz, x.T)
-        return torch.mm(saved.w.T, dz) if need_x else None
+    dz, sums = _run_backward(saved, grad.unsqueeze(0), None if mask is None else mask.unsqueeze(0))
+    b.add_(sums[0])
+    with products_in(saved.precision):
+        w.addmm_(dz[0], saved.x[0].T)
+        return torch.mm(saved.w[0].T, dz[0]) if need_x else None
+
+
+def sine_layers_forward(
+    x: Tensor, w: Tensor, b: Tensor, mask: Tensor | None, omega: Tensor, amplitude: Tensor | None, precision: Precision, tile: Tile
+) -> tuple[Tensor, SavedSine]:
+    """torch_grouped.sine_layer_forward, in one launch."""
+    x, w, b, mask = x.contiguous(), rows_in_order(w), rows_in_order(b), None if mask is None else rows_in_order(mask)
+    # Neurons of a narrow group do not fill a block of the product.
+    narrow = mask is not None and w.shape[1] // mask.shape[1] < BACK_ROWS
+    out, angle = _run_forward(x, w, b, mask, omega, amplitude, precision, tile, keep=narrow or x.shape[1] > FORM_AGAIN_UP_TO)
+    return out, SavedSine(x, w, b, omega, amplitude, mask, angle, precision, tile)
+
+
+def sine_layers_backward(saved: SavedSine, grad: Tensor, *, w: Tensor, b: Tensor, mask: Tensor | None, need_x: bool) -> Tensor | None:
+    """torch_grouped.sine_layer_backward, in one launch and a product of stacks or two; samples of `mask` must lie in order."""
+    dz, sums = _run_backward(saved, grad, mask)
+    b.add_(sums)
+    with products_in(saved.precision):
+        w.baddbmm_(dz, saved.x.transpose(1, 2))
+        return torch.bmm(saved.w.transpose(1, 2), dz) if need_x else None
+
+
+def rows_in_order(x: Tensor) -> Tensor:
+    """A stack whose members lie anywhere, but each in C order."""
+    return x if x[0].is_contiguous() else x.contiguous()
+
+
+def _as_stacks(x: Tensor, w: Tensor, b: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The tensors of one network as those of a group of one."""
+    return x.contiguous()[None], w.contiguous()[None], b[None], None if mask is None else mask.contiguous()[None]
 
 
 @contextmanager
-def _products_in(precision: Precision) -> Iterator[None]:
+def products_in(precision: Precision) -> Iterator[None]:
     """PyTorch's own matrix products in TF32 where that is asked for."""
     if precision != "tf32":
         yield
@@ -276,25 +310,52 @@ def _run_forward(
     x: Tensor,
     w: Tensor,
     b: Tensor,
+    mask: Tensor | None,
     omega: Tensor,
     amplitude: Tensor | None,
-    mask: Tensor | None,
     precision: Precision,
     tile: Tile,
     *,
     keep: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    (h, k), n = w.shape, x.shape[1]
-    out = x.new_empty((h, n))
+    """The layer's output and, if they are kept, its angles (m, h, n)."""
+    (m, h, k), n = w.shape, x.shape[2]
+    out = x.new_empty((m, h, n))
     angle = torch.empty_like(out) if keep else None
     with torch.cuda.device_of(x):
-        _forward[(triton.cdiv(h, tile.rows) * triton.cdiv(n, tile.samples),)](
-            x, w, b, omega, or_any(amplitude, out), or_any(mask, out), groups(h, equal_widths(h, mask), x.device), out,
-            or_any(angle, out), h, k, n,
+        _forward[(triton.cdiv(h, tile.rows) * triton.cdiv(n, tile.samples), m)](
+            x, w, b, omega, or_any(amplitude, out), or_any(mask, out), groups(h, _widths(h, mask), x.device), out,
+            or_any(angle, out), h, k, n, w.stride(0), b.stride(0), _step(mask),
             SCALED=amplitude is not None, MASKED=mask is not None, KEEP=keep, BLOCK_H=tile.rows, BLOCK_N=tile.samples,
             BLOCK_K=tile.inner, PRECISION=precision, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
     return out, angle
+
+
+def _run_backward(saved: SavedSine, grad: Tensor, into: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The gradient of w x + b (m, h, n) and its sums over the samples (m, h), those of the mask added to `into` (m, g, n)."""
+    (m, h, n), k = grad.shape, saved.x.shape[1]
+    grad = grad.contiguous()
+    dz = torch.empty_like(grad) if saved.angle is None else saved.angle
+    runs = segments(h, _widths(h, saved.mask), grad.device)
+    blocks = triton.cdiv(n, BACK_SAMPLES)
+    partial = grad.new_empty((m, blocks, h))
+    with torch.cuda.device_of(grad):
+        _backward[(blocks, len(runs), m)](
+            saved.x, saved.w, saved.b, saved.omega, or_any(saved.amplitude, grad), or_any(saved.mask, grad), runs, dz, grad, dz,
+            partial, or_any(into, grad), h, k, n, saved.w.stride(0), saved.b.stride(0), _step(saved.mask), _step(into),
+            SCALED=saved.amplitude is not None, KEPT=saved.angle is not None, NEED_MASK=into is not None, BLOCK_H=BACK_ROWS,
+            BLOCK_N=BACK_SAMPLES, BLOCK_K=saved.tile.inner, PRECISION=saved.precision, num_warps=BACK_WARPS,
+        )  # fmt: skip
+    return dz, partial.sum(1)
+
+
+def _widths(rows: int, mask: Tensor | None) -> tuple[int, ...]:
+    return equal_widths(rows, None if mask is None else mask[0])
+
+
+def _step(x: Tensor | None) -> int:
+    return 0 if x is None else x.stride(0)
 
 
 def or_any(x: Tensor | None, other: Tensor) -> Tensor:

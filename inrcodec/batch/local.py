@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -26,14 +27,15 @@ class LocalPool:
     """`jobs` processes that each do so many tasks `at_once`, in threads where they are several; started when they are needed, and ended
     with the process that has them.
 
-    Fits of one process share its GPU: each captures its steps in a stream of its own, and replays run beside each other there.
+    Fits of one process share its GPU: each captures its steps in a stream of its own, and replays run beside each other there. What the
+    tasks of a process share beyond that is in the work that `begin` gives it, in place of `work`.
     """
 
-    def __init__(self, jobs: int, *, threads: int, work: Work, at_once: int = 1) -> None:
+    def __init__(self, jobs: int, *, threads: int, work: Work, at_once: int = 1, begin: Callable[[], Work] | None = None) -> None:
         self.places = jobs * at_once
         self._jobs, self._at_once = jobs, at_once
         self._threads = threads
-        self._work = work
+        self._work, self._begin = work, begin
         self._workers: list[_Worker] = []
         self._lost: deque[int] = deque()
 
@@ -82,7 +84,7 @@ class LocalPool:
     def _begun(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._threads, self._work, self._at_once), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self._threads, self._work, self._at_once, self._begin), daemon=True)
         with interrupts_held():
             process.start()
         theirs.close()
@@ -98,16 +100,17 @@ def _end(worker: _Worker) -> None:
     worker.process.close()
 
 
-def _serve(pipe: "Connection[Any, Any]", threads: int, work: Work, at_once: int) -> None:
+def _serve(pipe: "Connection[Any, Any]", threads: int, work: Work, at_once: int, begin: Callable[[], Work] | None) -> None:
     """Do tasks until the other end is closed."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
     one = threading.Lock()
+    chosen = work if begin is None else begin()
 
     def done(number: int, task: AnyTask) -> None:
-        result = work(task)
+        result = chosen(task)
         with one:
             pipe.send((number, result))
 

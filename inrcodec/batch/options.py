@@ -15,6 +15,7 @@ from inrcodec.version import VERSION
 
 if TYPE_CHECKING:
     from inrcodec.codec import Encoded
+    from inrcodec.fit.group import Group
     from inrcodec.fit.request import Part
     from inrcodec.signals.base import Signal
 
@@ -70,6 +71,7 @@ def encode_with(
     on_interrupt: str = "discard",
     progress: ProgressCallback | None = None,
     interrupted: Callable[[], bool] | None = None,
+    group: "Group | None" = None,
 ) -> "Encoded":
     """`inrcodec.encode` with `options`, on as many threads as they say; raises as it does."""
     from inrcodec.codec import encode
@@ -108,6 +110,7 @@ def encode_with(
             part=part,
             progress=progress,
             interrupted=interrupted,
+            group=group,
         )
 
 

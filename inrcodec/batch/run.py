@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from inrcodec.backends.crew import cores
@@ -19,11 +19,20 @@ _LEFT_OVER = re.compile(r"\.(.+)\.[^.]+\.tmp")  # names of files.atomic_file
 
 
 def make_pool(
-    executor: str, *, jobs: int | None, threads: int, gpus: float | None, address: str | None, work: Work, at_once: int = 1
+    executor: str,
+    *,
+    jobs: int | None,
+    threads: int,
+    gpus: float | None,
+    address: str | None,
+    work: Work,
+    at_once: int = 1,
+    begin: Callable[[], Work] | None = None,
 ) -> Pool:
     """The pool of an executor for `jobs` tasks at a time (None: as many as there are cores for). Raises UsageError, BackendMissing.
 
-    at_once: tasks that a process of this machine does side by side; there is then one process, where no number of jobs is given.
+    at_once: tasks that a process of this machine does side by side; there is then one process, where no number of jobs is given, and
+    `begin` gives each its work.
     """
     if at_once > 1 and executor != "local":
         raise UsageError(f"--jobs-per-device: expected --executor local, got {executor}")
@@ -41,7 +50,8 @@ def make_pool(
 
     if address is not None:
         raise UsageError("--address: expected --executor ray or dask, got local")
-    return LocalPool(jobs or (_places(threads) if at_once == 1 else 1), threads=threads, work=work, at_once=at_once)
+    count = jobs or (_places(threads) if at_once == 1 else 1)
+    return LocalPool(count, threads=threads, work=work, at_once=at_once, begin=begin if at_once > 1 else None)
 
 
 def missing(tasks: Sequence[Task], rows: Mapping[str, Row], folder: Path) -> list[Task]:

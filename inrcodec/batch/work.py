@@ -4,19 +4,38 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from inrcodec.batch.options import encode_with
+from inrcodec.batch.options import EncodeOptions, encode_with
 from inrcodec.batch.tasks import Result, Task, source_digest
 from inrcodec.errors import InputError, InrError, TargetMissed
 
 if TYPE_CHECKING:
     from inrcodec.codec import Encoded
+    from inrcodec.fit.group import Group
 
 
-def do(task: Task) -> Result:
-    """Encode the task's source; whatever fails is told in the result."""
-    return result_of(task.source, lambda: _digest(task.source), lambda: encode_with(task.source, task.options))
+def do(task: Task, group: "Group | None" = None) -> Result:
+    """Encode the task's source, on a CUDA device in the group; whatever fails is told in the result."""
+    options = task.options
+    return result_of(task.source, lambda: _digest(task.source), lambda: encode_with(task.source, options, group=_group_on(options, group)))
+
+
+def side_by_side() -> Callable[[Task], Result]:
+    """`do` for a process that has several tasks at once: fits on a CUDA device make their steps together."""
+    from inrcodec.fit.group import Group
+
+    return partial(do, group=Group())
+
+
+def _group_on(options: EncodeOptions, group: "Group | None") -> "Group | None":
+    """On a CPU every fit is by itself."""
+    if group is None:
+        return None
+    from inrcodec.backends.torch import torch_device
+
+    return group if torch_device(options.device).type == "cuda" else None
 
 
 def result_of(source: str, digest: Callable[[], str | None], encode: Callable[[], "Encoded"]) -> Result:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="G",
-    help="Tasks at a time in every process, side by side on its GPU. Where it is more than one, --jobs is 1 unless given.",
+    help="Tasks at a time in every process, side by side on its GPU; steps are made together where networks and shapes are the same, and "
+    "files may then differ in rounding. Where it is more than one, --jobs is 1 unless given.",
 )
 @click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who does the tasks.")
 @click.option("--address", help="Of a Ray cluster or a Dask scheduler that runs. Default: processes of this machine.")
@@ -97,7 +98,7 @@ def command(
     from inrcodec.batch.manifest import NAME, Manifest, read_rows
     from inrcodec.batch.run import carry_out, make_pool, missing, sweep
     from inrcodec.batch.tasks import find_sources, plan
-    from inrcodec.batch.work import do
+    from inrcodec.batch.work import do, side_by_side
 
     sources = find_sources(inputs, stdin=sys.stdin, pattern=pattern, leave_out=output)
     tasks = plan(sources, options, output)
@@ -122,7 +123,16 @@ def command(
             _print(kept.values() if as_json else ())
             if work:
                 threads = options.threads or 1
-                pool = make_pool(executor, jobs=jobs, threads=threads, gpus=gpus, address=address, work=do, at_once=jobs_per_device)
+                pool = make_pool(
+                    executor,
+                    jobs=jobs,
+                    threads=threads,
+                    gpus=gpus,
+                    address=address,
+                    work=do,
+                    at_once=jobs_per_device,
+                    begin=side_by_side,
+                )
                 try:
                     for row in carry_out(work, manifest, pool, retries=retries, progress=line):
                         new[row["output"]] = row

@@ -49,6 +49,13 @@ class FlatLayout:
             param.name: flat[start : start + param.size].view(param.shape) for param, start in zip(self.params, self.offsets, strict=False)
         }
 
+    def stacks(self, rows: Tensor) -> dict[str, Tensor]:
+        """The tensors (m, *shape) by name of m flat buffers, sharing the memory of `rows` (m, p)."""
+        return {
+            param.name: rows[:, start : start + param.size].view(-1, *param.shape)
+            for param, start in zip(self.params, self.offsets, strict=False)
+        }
+
 
 def flat_layout(params: tuple[Param, ...], device: torch.device, *, last: Collection[str] = ()) -> FlatLayout:
     """The layout of the trainable ones of `params` in their order, but with those named in `last` behind the others."""

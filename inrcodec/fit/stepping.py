@@ -3,7 +3,8 @@
 Nothing here reads what the device has found; that is for the loop, which decides when it looks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from inrcodec.fit.captured import Captured, Pace
 from inrcodec.fit.contexts import Contexts, add_context_rate
 from inrcodec.fit.data import Batch, Data
 from inrcodec.fit.gradients import Lane, batch_gradients, make_lanes
+from inrcodec.fit.group import Member, Turn
+from inrcodec.fit.grouped import Share, fill, finish_gradients, grouped_gradients, new_share, pass_key
 from inrcodec.fit.plan import Plan
 from inrcodec.fit.points import tensors_of, with_tensors
 from inrcodec.fit.progress import advance
@@ -70,7 +73,7 @@ def layers_for(device: torch.device, plan: Plan, precision: str, hash_backend: s
 
 
 class Stepper:
-    """The steps of one fit, captured where its pace says so."""
+    """The steps of one fit, captured where its pace says so; those of a member of a group are made with others where they can be."""
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Stepper:
         threads: Team,
         pace: Pace,
         layers: Any,
+        member: Member | None = None,
     ) -> None:
         self._state, self._layout, self._data, self._plan, self._threads = state, layout, data, plan, threads
         device = state.values.device
@@ -92,6 +96,9 @@ class Stepper:
             lane.ops.layers = layers
         self._weight = torch.zeros((), device=device) if pace.held else None
         self._captured = Captured(pace.recorder([state.generator]) if pace.graphs else None)
+        self._member = member
+        self._shares: dict[Hashable, Share] = {}
+        self._joint = Captured(pace.recorder([]) if pace.graphs and member is not None else None)
 
     def gradients(self, batch: Batch, asked: Asked, *, grown: bool) -> Found:
         """Leave the gradients of the loss in state.grads; with the rate, move steps and scales. grown: features come in before (SAPE)."""
@@ -99,18 +106,20 @@ class Stepper:
         weight: Number = state.lam / self._data.samples
         if self._weight is not None:
             weight = self._weight.fill_(weight)
+        if self._member is not None:
+            outputs = self._member.make(self._turn(batch, asked, weight))
+            if outputs is not None:
+                return _found(outputs)
         if grown or not self._captures:
             return self._gradients(batch, asked, weight, grown=grown)
         fresh = self._data.fresh
         inputs = tensors_of(batch) if fresh else ()
 
         def work(*tensors: Tensor) -> tuple[Tensor, ...]:
-            found = self._gradients(with_tensors(batch, tensors) if fresh else batch, asked, weight, grown=False)
-            return tuple(torch.as_tensor(value) for value in (found.distortion, found.bits) if value is not None)
+            return _outputs(self._gradients(with_tensors(batch, tensors) if fresh else batch, asked, weight, grown=False))
 
         kind = (asked, tuple(value.shape for value in inputs) if fresh else batch)
-        outputs = self._captured.run(kind, work, inputs=inputs, owners=self._owners())
-        return Found(outputs[0], outputs[1] if len(outputs) > 1 else None)
+        return _found(self._captured.run(kind, work, inputs=inputs, owners=self._owners()))
 
     def optimize(self) -> None:
         """Move the values by their gradients."""
@@ -122,6 +131,10 @@ class Stepper:
 
         self._captured.run("optimize", work, owners=self._owners())
 
+    def away(self) -> AbstractContextManager[None]:
+        """What is no step and may take long: other members of the group do not wait for it."""
+        return nullcontext() if self._member is None else self._member.away()
+
     @property
     def _captures(self) -> bool:
         return self._weight is not None
@@ -131,18 +144,43 @@ class Stepper:
         state = self._state
         return (*state.optimizers, state.scale_optimizer, state.contexts, state.rounded_contexts)
 
+    def _turn(self, batch: Batch, asked: Asked, weight: Number) -> Turn:
+        """A step in the parts that a group makes of it; each is captured by itself, so that none depends on what others are at."""
+        lane, plan, data, layout = self._lanes[0], self._plan, self._data, self._layout
+        key = pass_key(batch, data.scale)
+
+        def quantized() -> tuple[Tensor, ...]:
+            found = self._quantized(asked)
+            if key in self._shares:
+                fill(self._shares[key], lane, plan, batch)
+            else:
+                self._shares[key] = new_share(lane, self._working, plan, batch)
+            return found
+
+        def concluded(error: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
+            finish_gradients(self._shares[key], lane, plan, batch)
+            distortion = error.double() * data.scale * data.scale / batch.count
+            return _outputs(self._concluded(distortion, found, asked, weight))
+
+        def joint(shares: Sequence[Share], owners: tuple[object, ...]) -> Tensor:
+            def work() -> tuple[Tensor, ...]:
+                return (grouped_gradients(shares, lane, layout, plan, scale=data.scale, count=batch.count),)
+
+            return self._joint.run((key, *shares), work, owners=owners)[0]
+
+        return Turn(
+            key=key,
+            begin=lambda: self._captured.run(("begin", asked, batch), quantized, owners=self._owners()),
+            share=lambda: self._shares[key],
+            joint=joint,
+            end=lambda found, error: self._captured.run(("end", asked, batch), concluded, inputs=(error, *found), owners=self._owners()),
+        )
+
     def _gradients(self, batch: Batch, asked: Asked, weight: Number, *, grown: bool) -> Found:
-        state, layout, plan = self._state, self._layout, self._plan
-        residual = step_size = None
-        if state.log_step is None:
-            self._working.copy_(state.values)
-        else:
-            step_size = torch.exp(state.log_step)
-            generator = None if asked.stage == "rounded" else state.generator
-            residual = quantize_flat(layout, state.values, step_size, generator, reads=state.halt is None)
-            torch.addcmul(state.values, residual, step_size[layout.group], out=self._working)
+        plan = self._plan
+        found = self._quantized(asked)
         if grown:
-            advance(self._lanes[0], layout.views(state.values)[PROGRESS], plan, batch)
+            advance(self._lanes[0], self._layout.views(self._state.values)[PROGRESS], plan, batch)
         distortion = batch_gradients(
             self._lanes,
             self._threads,
@@ -152,12 +190,29 @@ class Stepper:
             scale=self._data.scale,
             mask_sparsity=plan.schedule.mask_sparsity,
         )
+        return self._concluded(distortion, found, asked, weight)
+
+    def _quantized(self, asked: Asked) -> tuple[Tensor, ...]:
+        """Put the values as this stage sees them where the pass reads them; with quantization what that added in steps, and the steps."""
+        state, layout = self._state, self._layout
+        if state.log_step is None:
+            self._working.copy_(state.values)
+            return ()
+        step_size = torch.exp(state.log_step)
+        generator = None if asked.stage == "rounded" else state.generator
+        residual = quantize_flat(layout, state.values, step_size, generator, reads=state.halt is None)
+        torch.addcmul(state.values, residual, step_size[layout.group], out=self._working)
+        return residual, step_size
+
+    def _concluded(self, distortion: Number, quantized: Sequence[Tensor], asked: Asked, weight: Number) -> Found:
+        """What follows the gradients of the distortion; quantized: of `_quantized`."""
+        state = self._state
         if state.halt is not None:
             # The host will know some steps later: until then nothing moves.
             torch.maximum(state.halt, 1 - torch.isfinite(torch.as_tensor(distortion)).float(), out=state.halt)
         if not asked.rated:
             return Found(distortion, None)
-        assert residual is not None and step_size is not None
+        residual, step_size = quantized
         return Found(distortion, self._rate(residual, step_size, weight, rounded_too=asked.rounded_too))
 
     def _rate(self, residual: Tensor, step_size: Tensor, weight: Number, *, rounded_too: bool) -> Number | None:
@@ -195,3 +250,11 @@ class Stepper:
         r = add_context_rate(contexts, r, values, residual, state.log_step, self._threads)
         contexts.optimizer.step()
         return r
+
+
+def _outputs(found: Found) -> tuple[Tensor, ...]:
+    return tuple(torch.as_tensor(value) for value in (found.distortion, found.bits) if value is not None)
+
+
+def _found(outputs: Sequence[Tensor]) -> Found:
+    return Found(outputs[0], outputs[1] if len(outputs) > 1 else None)

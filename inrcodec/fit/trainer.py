@@ -7,14 +7,16 @@ round_from on, rounded values (straight-through). Steps and Laplace scales are l
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrcodec.backends.threads import Team, team
+from inrcodec.backends.threads import team
 from inrcodec.context import ContextNet
 from inrcodec.errors import Interrupted
 from inrcodec.fit.attempts import StageStart, leaves_time, stage_start, try_again
@@ -23,6 +25,8 @@ from inrcodec.fit.checkpoint import load_checkpoint, save_checkpoint
 from inrcodec.fit.contexts import Contexts, make_contexts
 from inrcodec.fit.data import Data
 from inrcodec.fit.following import DISTORTION_OVER_SIZE, Follower, Reading
+from inrcodec.fit.group import Group, Member
+from inrcodec.fit.grouped import architecture
 from inrcodec.fit.interrupt import deferred_interrupt
 from inrcodec.fit.optim import cosine_factor, set_learning_rates
 from inrcodec.fit.plan import Plan, Schedule
@@ -62,6 +66,7 @@ class RunOptions:
     progress: ProgressCallback | None = None
     stop: Callable[[], bool] | None = None  # asked before a step; True ends the run as Ctrl-C does
     pace: Pace | None = None  # that of the device, where none is given
+    group: Group | None = None  # with whose fits, in other threads, steps are made together
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +94,11 @@ def fit(data: Data, plan: Plan, options: RunOptions) -> Fitted:
     if options.resume and options.checkpoint is not None and options.checkpoint.exists():
         saved = load_checkpoint(options.checkpoint, options.checkpoint_key)
         restore(state, saved, plan.schedule.scale_learning_rate, _both_contexts(layout, plan, options.seed, halt=state.halt))
+    layers = layers_for(options.device, plan, options.precision, options.hash_backend)
     with own_stream(options.device), deferred_interrupt() as pressed, team(data.parts) as threads:
-        interrupted = _run(state, layout, frozen, data, plan, options, pace, pressed, threads)
+        with _membership(data, plan, options, layout, layers) as member:
+            stepper = Stepper(state, layout, frozen, data, plan, threads, pace, layers, member)
+            interrupted = _run(state, layout, frozen, data, plan, options, pace, pressed, stepper)
         if interrupted:
             if options.checkpoint is not None:
                 save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
@@ -108,12 +116,10 @@ def _run(
     options: RunOptions,
     pace: Pace,
     pressed: Callable[[], bool],
-    threads: Team,
+    stepper: Stepper,
 ) -> bool:
     """Run to the end and return False, or until it is told to stop and return True."""
     schedule, target = plan.schedule, plan.target
-    layers = layers_for(options.device, plan, options.precision, options.hash_backend)
-    stepper = Stepper(state, layout, frozen, data, plan, threads, pace, layers)
     follower = Follower(
         state,
         layout,
@@ -166,7 +172,8 @@ def _run(
         if due and target.size is not None:
             good = follower.look()
             if good and state.bits is not None:
-                _compare_with_packed(state, layout, data, frozen, plan, options, fraction)
+                with stepper.away():
+                    _compare_with_packed(state, layout, data, frozen, plan, options, fraction)
         if good:
             stepper.optimize()
 
@@ -182,10 +189,18 @@ def _run(
         now = time.monotonic()
         if options.progress is not None and now - reported >= REPORT_SECONDS:
             reported = now
-            options.progress(_report(state, schedule.steps, options.time_limit, fraction, shows_psnr=data.shows_psnr))
+            with stepper.away():
+                options.progress(_report(state, schedule.steps, options.time_limit, fraction, shows_psnr=data.shows_psnr))
         if options.checkpoint is not None and not follower.pending and now - saved >= options.checkpoint_seconds:
             saved = now
-            save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
+            with stepper.away():
+                save_checkpoint(options.checkpoint, options.checkpoint_key, to_saved(state))
+
+
+def _membership(data: Data, plan: Plan, options: RunOptions, layout: FlatLayout, layers: Any) -> AbstractContextManager[Member | None]:
+    """The fit among those of its group, if there is one in which it can be."""
+    kind = architecture(plan, data, layout, layers)
+    return nullcontext() if options.group is None or kind is None else options.group.joined(kind, options.device)
 
 
 def _asked(state: State, schedule: Schedule, *, rounding: bool) -> Asked:

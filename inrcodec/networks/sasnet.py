@@ -154,8 +154,10 @@ def half_lattice(bound: int, d: int, step: int) -> NDArray[np.int64]:
     return np.asarray(k[leading > 0])
 
 
-def embedding_widths(cfg: SasnetConfig, frequency: Any) -> tuple[int, ...]:
-    """`band_widths` of an engine's tensor."""
+def embedding_widths(cfg: SasnetConfig, frequency: Any) -> tuple[Any, ...]:
+    """`band_widths` of an engine's tensor; of each, where there is a tuple of them for as many networks that are evaluated together."""
+    if isinstance(frequency, tuple):
+        return tuple(embedding_widths(cfg, one) for one in frequency)
     if getattr(frequency, "is_cuda", False):
         return _widths_on_device(cfg, frequency)
     return band_widths(cfg, np.asarray(frequency, dtype=np.float32))
