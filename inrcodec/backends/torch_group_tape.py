@@ -159,13 +159,10 @@ class GroupTape(Trail):
         prepared, h, layers = self._prepared, b.shape[1], self._grouped
         out, saved = layers.sine_layer_forward(x, w, b, prepared.vector(omega, h), prepared.amplitude(amplitude, h), mask)
 
-        def back(grad: Tensor) -> None:
-            need_x = id(x) in self._grads
-            grad_x = layers.sine_layer_backward(saved, grad, w=w.grad, b=b.grad, mask=self._place(mask), need_x=need_x)
-            if need_x:
-                self._add(x, grad_x)
+        def back(grad: Tensor, need_x: bool) -> Tensor | None:
+            return cast(Tensor | None, layers.sine_layer_backward(saved, grad, w=w.grad, b=b.grad, mask=self._place(mask), need_x=need_x))
 
-        return self._keep(out, back)
+        return self._keep_layer(x, out, back)
 
     def hash_grid(self, coords: Tensor, tables: list[Tensor], levels: tuple[Level, ...], stretch: tuple[float, ...]) -> Tensor:
         return coords
@@ -174,13 +171,10 @@ class GroupTape(Trail):
         layers = self._grouped
         out, saved = layers.linear_forward(x, w, b, activation)
 
-        def back(grad: Tensor) -> None:
-            need_x = id(x) in self._grads
-            grad_x = layers.linear_backward(saved, grad, w=w.grad, b=b.grad, need_x=need_x)
-            if need_x:
-                self._add(x, grad_x)
+        def back(grad: Tensor, need_x: bool) -> Tensor | None:
+            return cast(Tensor | None, layers.linear_backward(saved, grad, w=w.grad, b=b.grad, need_x=need_x))
 
-        return self._keep(out, back)
+        return self._keep_layer(x, out, back)
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         view = x[:, start:stop]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from inrcodec.backends.torch_layers import before_activation
 from inrcodec.ops import Activation
 
 Tensor = torch.Tensor
@@ -63,13 +64,7 @@ def linear_forward(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> t
 
 def linear_backward(saved: SavedLinears, grad: Tensor, *, w: Tensor, b: Tensor, need_x: bool) -> Tensor | None:
     """torch_layers.linear_backward: add the gradients of the parameters to `w`, `b`; return that of x (m, k, n)."""
-    y = saved.y
-    if y is None:
-        dz = grad
-    elif saved.activation == "relu":
-        dz = y.sign_().mul_(grad)
-    else:
-        dz = y.addcmul_(y, y, value=-1).mul_(grad)
+    dz = before_activation(saved.y, grad, saved.activation)
     return products_backward(saved.x, saved.w, dz, w_grad=w, b_grad=b, need_x=need_x)
 
 

@@ -188,16 +188,19 @@ def linear_forward(x: Tensor, w: Tensor, b: Tensor, activation: Activation) -> t
 
 def linear_backward(saved: SavedLinear, grad: Tensor, *, w: Tensor, b: Tensor, need_x: bool) -> Tensor | None:
     """Add the gradients of the parameters to `w`, `b`; return that of x."""
-    y = saved.y
-    if y is None:
-        dz = grad
-    elif saved.activation == "relu":
-        dz = y.sign_().mul_(grad)
-    else:
-        dz = y.addcmul_(y, y, value=-1).mul_(grad)
+    dz = before_activation(saved.y, grad, saved.activation)
     b.add_(dz.sum(1))
     w.addmm_(dz, saved.x.T)
     return torch.mm(saved.w.T, dz) if need_x else None
+
+
+def before_activation(y: Tensor | None, grad: Tensor, activation: Activation) -> Tensor:
+    """The gradient of what a linear layer activates, from that of its result y, in whose memory it is formed (None: no activation)."""
+    if y is None:
+        return grad
+    if activation == "relu":
+        return y.sign_().mul_(grad)
+    return y.addcmul_(y, y, value=-1).mul_(grad)
 
 
 def squared_error(output: Tensor, targets: Tensor, weights: Tensor | None, start: int, factor: float) -> tuple[float | Tensor, Tensor]:

@@ -49,6 +49,17 @@ class Trail:
         self._grads[id(out)] = None
         return out
 
+    def _keep_layer(self, x: Tensor, out: Tensor, back: Callable[[Tensor, bool], Tensor | None]) -> Tensor:
+        """The result of a layer on x; back: from its gradient, and whether x has one, to that of x."""
+
+        def step(grad: Tensor) -> None:
+            need_x = id(x) in self._grads
+            grad_x = back(grad, need_x)
+            if need_x:
+                self._add(x, cast(Tensor, grad_x))
+
+        return self._keep(out, step)
+
     def _place(self, x: Tensor | None) -> Tensor | None:
         """Where gradients of x are added, or None where nobody asks for them."""
         if x is None or id(x) not in self._grads:
@@ -115,13 +126,10 @@ class Tape(Trail):
         prepared, h, layers = self._ops.prepared, len(w), self._ops.layers
         out, saved = layers.sine_layer_forward(x, w, b, prepared.vector(omega, h), prepared.amplitude(amplitude, h), mask)
 
-        def back(grad: Tensor) -> None:
-            need_x = id(x) in self._grads
-            grad_x = layers.sine_layer_backward(saved, grad, w=w.grad, b=b.grad, mask=self._place(mask), need_x=need_x)
-            if need_x:
-                self._add(x, grad_x)
+        def back(grad: Tensor, need_x: bool) -> Tensor | None:
+            return cast(Tensor | None, layers.sine_layer_backward(saved, grad, w=w.grad, b=b.grad, mask=self._place(mask), need_x=need_x))
 
-        return self._keep(out, back)
+        return self._keep_layer(x, out, back)
 
     def hash_grid(self, coords: Coordinates, tables: list[Tensor], levels: tuple[Level, ...], stretch: tuple[float, ...]) -> Tensor:
         if isinstance(coords, Points):
@@ -139,13 +147,10 @@ class Tape(Trail):
         layers = self._ops.layers
         out, saved = layers.linear_forward(x, w, b, activation)
 
-        def back(grad: Tensor) -> None:
-            need_x = id(x) in self._grads
-            grad_x = layers.linear_backward(saved, grad, w=w.grad, b=b.grad, need_x=need_x)
-            if need_x:
-                self._add(x, grad_x)
+        def back(grad: Tensor, need_x: bool) -> Tensor | None:
+            return cast(Tensor | None, layers.linear_backward(saved, grad, w=w.grad, b=b.grad, need_x=need_x))
 
-        return self._keep(out, back)
+        return self._keep_layer(x, out, back)
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         view = x[start:stop]
