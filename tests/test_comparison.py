@@ -1,5 +1,7 @@
 """The networks that others are compared with: presets, the whole way through a file, SAPE's progress, WIRE's pairs, ablations."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from inrcodec.fit.request import Request
 from inrcodec.networks import NETWORKS
 from inrcodec.networks.ffn import FfnConfig, normal_frequencies
 from inrcodec.networks.sape import FIRST, PROGRESS
+from inrcodec.networks.sasnet import SasnetConfig
 from inrcodec.networks.sasnet_ablation import SasnetAblationConfig
 from inrcodec.networks.wire import WireConfig
 from tests.nets import compared_networks, lively_params, name_of, small_sasnet, smooth_picture
@@ -51,6 +54,22 @@ def test_presets_have_equal_parameters(arch: str) -> None:
     for shape, channels in (((512, 512), 3), ((40, 30, 20), 1)):
         config = comparison_config(arch, shape=shape, channels=channels, parameters=100_000)
         assert trainable(arch, config) == pytest.approx(100_000, rel=0.06)
+
+
+def test_sasnet_at_another_size_has_the_proportions_of_its_paper() -> None:
+    make = partial(comparison_config, "sasnet.1", channels=3, layers=2, omega=43.0)
+    paper = make(shape=(512, 512), parameters=128_865)
+    sizes = (paper.hidden_features, paper.frequencies, paper.mask_features, max(level.entries for level in paper.levels))
+    assert sizes == (232, 256, 48, 1024) and (paper.low, paper.band, paper.bands, paper.groups) == (12, 60, 4, 8)
+
+    def share(config: SasnetConfig) -> float:
+        own = [param.size for param in NETWORKS["sasnet.1"].params(config) if param.name.startswith(("grid", "mask"))]
+        return sum(own) / trainable("sasnet.1", config)
+
+    assert share(paper) == pytest.approx(0.126, abs=5e-4)
+    for side, parameters in ((128, 8_054), (256, 32_000), (512, 500_000)):
+        assert 0.09 < share(make(shape=(side, side), parameters=parameters)) < 0.2
+    assert make(shape=(128, 128), parameters=8_054).band == 15
 
 
 @pytest.mark.parametrize("arch", ARCHS)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from inrcodec.networks import NETWORKS
-from tools.papers.samples import SCALES, Scale, sized
+from tools.papers.samples import SCALES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -133,15 +132,22 @@ def expected_ranks(tables: dict[str, dict]) -> list[str]:
         (name, row["method"], row["metric"]): sum(row["ours"]) / len(row["ours"]) for name, table in tables.items() for row in table["rows"]
     }
     rows = [[f"{means[name, each, metric]:{form}}" for each in RANKED] for name, metric, form in (*MEASURES, *MORE_MEASURES)]
-    video = {each: f"{means['msa-table1', each, 'PSNR']:.2f}" for each in ("MSA", "SIREN", "FINER")}
-    return [*(f"| {' | '.join(row)} |" for row in rows), "MSA {MSA} dB, SIREN {SIREN}, FINER {FINER}".format(**video)]
+    video, textures = (
+        {each: f"{means[name, each, 'PSNR']:.2f}" for each in methods}
+        for name, methods in (("msa-table1", ("MSA", "SIREN", "FINER")), ("sasnet-supplement3", ("SASNet", "SIREN", "FINER")))
+    )
+    told = [
+        "MSA {MSA} dB, SIREN {SIREN}, FINER {FINER}".format(**video),
+        "SIREN {SIREN} dB, SASNet {SASNet}, FINER {FINER}".format(**textures),
+    ]
+    return [*(f"| {' | '.join(row)} |" for row in rows), *told]
 
 
 def test_the_ranks_of_networks_come_from_the_results() -> None:
     folder = ROOT / "tools" / "results" / "papers"
     tables = {
         name: json.loads((folder / f"{name}.json").read_text())
-        for name in ("sasnet-table1", "sasnet-table2", "sasnet-table3", "msa-table1")
+        for name in ("sasnet-table1", "sasnet-table2", "sasnet-table3", "sasnet-supplement3", "msa-table1")
     }
     text = " ".join(README.split())
     assert all(table["budget"] == "cpu" for table in tables.values())
@@ -150,17 +156,44 @@ def test_the_ranks_of_networks_come_from_the_results() -> None:
     assert not all(figure in text for figure in expected_ranks(tables))
 
 
-def test_what_masks_take_of_small_networks_is_as_told() -> None:
-    def taken(shape: tuple[int, int], scale: Scale) -> tuple[float, int]:
-        config = sized("sasnet.1", shape, 3, scale)
-        sizes = {param.name: param.size for param in NETWORKS["sasnet.1"].params(config) if param.trainable}
-        masks = sum(size for name, size in sizes.items() if name.startswith(("grid", "mask")))
-        return masks / sum(sizes.values()), config.hidden_features
+def expected_growth(table: dict) -> str:
+    """PSNR of three networks at four sizes."""
+    found = {row["method"]: sum(row["ours"]) / len(row["ours"]) for row in table["rows"]}
+    sizes = [round(SCALES["cpu"].parameters * factor) for factor in (0.5, 1, 2, 4)]
+    lists = {name: ", ".join(f"{found[f'{name}, {size} parameters']:.1f}" for size in sizes) for name in ("SASNet", "SIREN", "FINER")}
+    at = ", ".join(str(size) for size in sizes)
+    return "at {} parameters SASNet {SASNet} dB, SIREN {SIREN}, FINER {FINER}".format(at, **lists)
 
-    (small, width), (large, _) = taken((128, 128), SCALES["cpu"]), taken((512, 512), SCALES["paper"])
-    other = sized("siren.1", (128, 128), 3, SCALES["cpu"]).hidden_features
-    told = f"masks and tables have {100 * small:.0f} % of so few parameters ({100 * large:.0f} % of the paper's 128,865)"
-    assert f"{told}, which leaves it a trunk of {width} where SIREN has {other}" in " ".join(README.split())
+
+def expected_choices(tables: dict[str, dict]) -> list[str]:
+    """What omega_0 changes, and what masks do for MSA."""
+    found = {name: [row for row in table["rows"] if row["metric"].startswith("PSNR")] for name, table in tables.items()}
+    means = {name: [(row["method"], row["metric"], sum(row["ours"]) / len(row["ours"])) for row in rows] for name, rows in found.items()}
+    spans = {each: [value for method, _, value in means["sasnet-omega"] if method == each] for each in ("SASNet", "SIREN")}
+    told = {each: f"{min(values):.1f} to {max(values):.1f}" for each, values in spans.items()}
+    masks = {method: value for method, metric, value in means["msa-masks"] if metric == "PSNR"}
+    return [
+        "from 10 to 90 it has {SASNet} dB on the first photograph, SIREN {SIREN}".format(**told),
+        f"`msa-masked.1` has {masks['MSA with masks']:.2f} dB on the photographs, MSA {masks['MSA']:.2f}",
+    ]
+
+
+def test_choices_between_networks_come_from_the_results() -> None:
+    folder = ROOT / "tools" / "results" / "papers"
+    tables = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-omega", "msa-masks")}
+    text = " ".join(README.split())
+    assert all(table["budget"] == "cpu" for table in tables.values())
+    assert all(line in text for line in expected_choices(tables)), expected_choices(tables)
+    tables["sasnet-omega"]["rows"][0]["ours"][0] -= 1
+    assert not all(line in text for line in expected_choices(tables))
+
+
+def test_what_more_parameters_bring_comes_from_the_results() -> None:
+    table = json.loads((ROOT / "tools" / "results" / "papers" / "sasnet-figure6.json").read_text())
+    text = " ".join(README.split())
+    assert table["budget"] == "cpu" and expected_growth(table) in text, expected_growth(table)
+    table["rows"][0]["ours"][0] += 1
+    assert expected_growth(table) not in text
 
 
 def expected_tile_figures(results: dict) -> list[str]:

@@ -16,12 +16,13 @@ from inrcodec.networks import NETWORKS
 from inrcodec.networks.msa import MsaConfig
 from inrcodec.networks.siren import SirenConfig
 from tests.nets import lively_params, small_networks
+from tools.papers import pictures
 from tools.papers.__main__ import TABLES, main
 from tools.papers.functions import VARIANT, VariantConfig, eigenvalue_ratios, fit_1d, multiscale
-from tools.papers.pictures import contribution_maps, high_share, moved, sheet, spectrum, spread_of
+from tools.papers.pictures import contribution_maps, grey_power, high_share, largest, moved, sheet, spectrum, spread_of
 from tools.papers.samples import SASNET_4, SCALES, Scale, ablation_row, figures, row_name
 from tools.papers.signals import pattern
-from tools.papers.table import Item, Report, Row, averaged, number, standing, steps_up
+from tools.papers.table import Item, Report, Row, averaged, number, spans, standing, steps_up
 from tools.papers.training import Recipe, fit
 
 CPU = torch.device("cpu")
@@ -35,6 +36,8 @@ def test_every_command_works(name: str, tmp_path: Path) -> None:
     assert all(math.isfinite(value) for row in told["rows"] for value in row["ours"])
     text = (tmp_path / f"{name}.md").read_text()
     assert text.count("\n| ") == len(told["rows"]) + 2 and "one seed" in text
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {6}
+    assert (tmp_path / f"{name}.png").exists() == (name in pictures.TABLES)
     assert told["machine"]["cores"] and told["seeds"] == [0]
     if told["items"]:
         assert {(item["method"], metric) for item in told["items"] for metric in item["values"]} == {
@@ -77,6 +80,8 @@ def test_means_over_signals_and_who_is_ahead() -> None:
         "PSNR: A 2 is not ahead of B 2.5.",
         "noisiness: A 2 is not ahead of C 0.5.",
     )
+    own = [row for row in rows if row.method == "A" and row.metric == "PSNR"]
+    assert spans([*own, Row(method="A", metric="other", paper=None, ours=(5.0, 6.0))]) == ("A: from 2 to 5.5.",)
     assert steps_up(rows, ("C", "B", "A")) == ("B is 2.00 dB above C.", "A is 0.50 dB not above, but below B.")
     again = averaged([*items, *(one_item(item.method, item.signal, item.values["PSNR"] + 1, seed=1) for item in items)], {})
     assert again[0].ours == (2.0, 3.0) and again[0].spread == 1.0
@@ -156,7 +161,17 @@ def test_spectra_and_shifts() -> None:
     assert high_share(spectrum(slow)) < 0.01 and high_share(spectrum(fast)) > 0.9
     expected = np.cos(2 * np.pi * 2 * (x + 0.5 + 1 / 8) / 32)
     np.testing.assert_allclose(moved(slow, 1 / 8)[5, :, 0], expected, atol=1e-6)
-    assert sheet([pattern(8), pattern(8)[..., 0]]).size == (16, 8)
+    drawn = sheet([[pattern(8), pattern(8)[..., 0]], [pattern(8)[:4]]])
+    assert drawn.size == (16, 12) and drawn.mode == "RGB" and drawn.crop((8, 8, 16, 12)).getextrema() == ((0, 0),) * 3
+    np.testing.assert_array_equal(np.asarray(drawn)[:8, :8], np.floor(pattern(8) * 255 + 0.5))
+    assert sheet([[pattern(8)[..., :1]]]).mode == "L"
+
+
+def test_the_largest_contributions_and_powers_are_drawn_within_bounds() -> None:
+    maps = np.stack([np.full((2, 2), value) for value in (0.1, -3.0, 1.0, 0.0, 2.0)])
+    found = largest(maps)
+    assert len(found) == 4 and [float(each[0, 0]) for each in found] == [0.0, 1.0, 1.0, 1.0]
+    np.testing.assert_allclose(grey_power(np.array([[1.0, 1e-4, 0.0]])), [[1.0, 0.5, 1 - 30 / 8]])
 
 
 def test_variants_are_msa_unless_asked_otherwise() -> None:

@@ -27,6 +27,8 @@ DEVIATION = {1: 10, 2: 10, 3: 5, 4: 5}  # of them, in cycles of a signal (Tancik
 PERIOD = 2.1
 GROUPS = 8
 MOST_CENTRES = 2048
+PAPER_WIDTH, PAPER_SIDE, PAPER_BAND = 232, 512, 60  # of SASNet for images; at another width its other sizes keep their share of it
+PAPER_FREQUENCIES, PAPER_ENTRIES, PAPER_MASK_FEATURES = 256, 1 << 10, 48
 
 Sizes = Callable[[int], Any]  # width -> configuration
 
@@ -126,25 +128,43 @@ def _rbf(shape: tuple[int, ...], c: int, layers: int, omega: float) -> Sizes:
 
 
 def _msa_masked(shape: tuple[int, ...], c: int, layers: int, omega: float) -> Sizes:
-    d, (levels, stretch) = len(shape), _grid(shape, 1 << 10)
-    return lambda h: MsaMaskedConfig(d, c, h, layers, 0.0, msa_top(shape), GROUPS, 48, 2, levels, stretch)
+    d, top = len(shape), msa_top(shape)
+
+    def make(h: int) -> MsaMaskedConfig:
+        entries, mask_features = _mask_sizes(h)
+        return MsaMaskedConfig(d, c, h, layers, 0.0, top, GROUPS, mask_features, 2, *_grid(shape, entries))
+
+    return make
 
 
-def _frozen(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Number of frequencies, low and band."""
-    band = max(4, min(60, max(shape) // 4))
-    return min(256, len(half_lattice(band, len(shape), 1))), max(1, band // 5), band
+def _mask_sizes(h: int) -> tuple[int, int]:
+    """Entries of a table and features of the masks' network: 13 % of all parameters at the paper's width, 20 % at a quarter of it."""
+    part = h / PAPER_WIDTH
+    return max(16, round(PAPER_ENTRIES * part**2)), max(4, round(PAPER_MASK_FEATURES * part))
+
+
+def _frozen(shape: tuple[int, ...], h: int) -> tuple[int, int, int]:
+    """Number of frequencies, low and band: as many cycles to a sample as in the paper."""
+    band = max(4, min(PAPER_BAND, round(PAPER_BAND * max(shape) / PAPER_SIDE)))
+    count = max(16, round(PAPER_FREQUENCIES * h / PAPER_WIDTH))
+    return min(count, len(half_lattice(band, len(shape), 1))), max(1, band // 5), band
 
 
 def _sasnet_unmasked(shape: tuple[int, ...], c: int, layers: int, omega: float) -> Sizes:
-    count, low, band = _frozen(shape)
-    return lambda h: SasnetUnmaskedConfig(len(shape), c, count, h, max(1, layers), omega, PERIOD, low, band)
+    def make(h: int) -> SasnetUnmaskedConfig:
+        count, low, band = _frozen(shape, h)
+        return SasnetUnmaskedConfig(len(shape), c, count, h, max(1, layers), omega, PERIOD, low, band)
+
+    return make
 
 
 def _sasnet(shape: tuple[int, ...], c: int, layers: int, omega: float) -> Callable[[int], SasnetConfig]:
-    (count, low, band), grid = _frozen(shape), _grid(shape, 1 << 10)
-    bands = min(4, band - low)
-    return lambda h: SasnetConfig(len(shape), c, count, h, max(1, layers), omega, PERIOD, low, band, bands, GROUPS, 48, 2, *grid)
+    def make(h: int) -> SasnetConfig:
+        (count, low, band), (entries, mask_features) = _frozen(shape, h), _mask_sizes(h)
+        sizes = (count, h, max(1, layers), omega, PERIOD, low, band, min(4, band - low), GROUPS, mask_features, 2)
+        return SasnetConfig(len(shape), c, *sizes, *_grid(shape, entries))
+
+    return make
 
 
 def _sasnet_ablation(shape: tuple[int, ...], c: int, layers: int, omega: float) -> Sizes:

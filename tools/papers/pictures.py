@@ -1,9 +1,10 @@
 """Figures that are pictures: contribution maps, spectra before and after training, masks, a shift by 1/8 pixel, enlargement 16 times.
 
-Each is a table too, of what can be counted in it; the sheet is written as its curves' "sheet", an array the caller draws with `sheet`.
+Each is a table of what can be counted in it, and a sheet of pictures.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ from tools.papers.training import Run
 
 COMPARED = ("siren.1", "finer.1", "sasnet.1")
 SHIFT, ZOOM = 1 / 8, 16
+SHOWN = 4  # neurons of a layer, those that contribute most
+PIXELS = 8  # that are enlarged, in the middle
+LOUDER = 8  # errors are drawn this much larger
+DECADES = 8  # of power, below the largest, from white to black
 
 
 class Watching(NumpyOps):
@@ -70,15 +75,25 @@ def spread_of(contribution: NDArray[np.float64]) -> float:
 
 
 def contribution_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    image, runs = signals.first_image(budget, "kodak"), []
+    """The sheet has a row a network, of neurons of its first layer and of its last."""
+    image, runs, drawn = signals.first_image(budget, "kodak"), [], []
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
             run = fitted(arch, image, budget, seed, device)
             maps = contribution_maps(run.network, run.config, run.params, image.shape[:2])
             found |= {(NAMES[arch], f"area of half the contribution, layer {i + 1}"): spread_of(m) for i, m in enumerate(maps)}
+            if seed == seeds[0]:
+                drawn.append([*largest(maps[0]), *largest(maps[-1])])
         runs.append(found)
-    return Report(title="SASNet, figure 3: contributions", budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
+    rows, title = collected(runs, {}), "SASNet, figure 3: contributions"
+    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=rows, sheet=sheet(drawn))
+
+
+def largest(contribution: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Of maps (h, *shape) those that are largest on the mean, grey where they are 0, white and black at their largest magnitude."""
+    order = np.argsort(-np.abs(contribution).mean(axis=(1, 2)))[:SHOWN]
+    return [0.5 + 0.5 * contribution[k] / max(float(np.abs(contribution[k]).max()), 1e-30) for k in order]
 
 
 def spectrum(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,11 +115,15 @@ def initial_run(run: Run, seed: int) -> Run:
 
 
 def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
+    """The sheet has a row a network, before and after training, and one of the image."""
     image, runs, curves = signals.first_image(budget, "div2k"), [], []
+    drawn = [[grey_power(spectrum(image.astype(np.float64)))]]
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
             run = fitted(arch, image, budget, seed, device)
+            if seed == seeds[0]:
+                drawn.append([grey_power(spectrum(one.on(image.shape[:2]))) for one in (initial_run(run, seed), run)])
             for when, one in (("before", initial_run(run, seed)), ("after", run)):
                 power = spectrum(one.on(image.shape[:2]))
                 found[NAMES[arch], f"share of high frequencies {when}"] = high_share(power)
@@ -112,12 +131,21 @@ def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> 
                 curves.append({"method": NAMES[arch], "seed": seed, "when": when, "log10_power": radial})
         runs.append(found)
     title = "SASNet, supplement figure 1: spectra before and after training"
-    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}), curves=curves)
+    rows, difference = collected(runs, {}), told(ALIKE, budget)
+    return Report(title=title, budget=budget, difference=difference, rows=rows, curves=curves, sheet=sheet(drawn))
+
+
+def grey_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Power as brightness, by its logarithm."""
+    return 1 + np.log10(np.maximum(power, 1e-30) / max(float(power.max()), 1e-30)) / DECADES
 
 
 def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    """Means of the learned masks near edges and in smooth regions; the masks of a file are drawn by tools/masks.py."""
-    image, runs = signals.first_image(budget, "kodak"), []
+    """Means of the learned masks near edges and in smooth regions. The sheet has the image, then the masks layer by layer.
+
+    The masks of a file are drawn by tools/masks.py.
+    """
+    image, runs, drawn = signals.first_image(budget, "kodak"), [], []
     edges = edge_mask(image).reshape(-1)
     for seed in seeds:
         run = fitted("sasnet.1", image, budget, seed, device)
@@ -126,24 +154,38 @@ def mask_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Repo
         for k in range(run.config.masks):
             name = f"band {k + 1}" if k < run.config.bands else f"group {k - run.config.bands + 1}"
             found |= {(name, "near edges"): float(masks[edges, k].mean()), (name, "elsewhere"): float(masks[~edges, k].mean())}
+        if seed == seeds[0]:
+            each = [mask.reshape(image.shape[:2]) for mask in masks.T]
+            bounds = range(run.config.bands, run.config.masks + 1, run.config.groups)
+            drawn = [[image], each[: run.config.bands], *(each[a:b] for a, b in pairwise(bounds))]
         runs.append(found)
-    return Report(title="SASNet, figure 9: learned masks", budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
+    rows, title = collected(runs, {}), "SASNet, figure 9: learned masks"
+    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=rows, sheet=sheet(drawn))
 
 
 def zoom_figure(budget: str, seeds: Sequence[int], device: torch.device) -> Report:
-    """Against the image moved by 1/8 pixel (by its Fourier series), and how rough the enlarged image is between its pixels."""
+    """Against the image moved by 1/8 pixel (by its Fourier series), and how rough the enlarged image is between its pixels.
+
+    The sheet has the moved image and the networks' errors, then the middle pixels and the networks' enlargements of them.
+    """
     image, runs = signals.first_image(budget, "kodak"), []
     truth, shape = moved(image, SHIFT), image.shape[:2]
+    top, left = ((n - PIXELS) // 2 for n in shape)
+    pixels = image[top : top + PIXELS, left : left + PIXELS].repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+    errors, close = list[NDArray[np.floating]]([truth]), list[NDArray[np.floating]]([pixels])
     for seed in seeds:
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
             run = fitted(arch, image, budget, seed, device)
-            found[NAMES[arch], "PSNR, moved by 1/8 pixel"] = psnr(truth, run.on(shape, shift=SHIFT))
-            large = enlarged(run, shape)
-            found[NAMES[arch], "mean |second difference|, x16"] = float(np.abs(np.diff(large, 2, axis=0)).mean() * ZOOM**2)
+            shifted, large = run.on(shape, shift=SHIFT), enlarged(run, shape)
+            if seed == seeds[0]:
+                errors.append(LOUDER * np.abs(shifted - truth))
+                close.append(large)
+            found[NAMES[arch], "PSNR, moved by 1/8 pixel"] = psnr(truth, shifted)
+            found[NAMES[arch], "mean size of second differences, x16"] = float(np.abs(np.diff(large, 2, axis=0)).mean() * ZOOM**2)
         runs.append(found)
-    title = "SASNet, figure 5: shift by 1/8 pixel and enlargement"
-    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=collected(runs, {}))
+    rows, title = collected(runs, {}), "SASNet, figure 5: shift by 1/8 pixel and enlargement"
+    return Report(title=title, budget=budget, difference=told(ALIKE, budget), rows=rows, sheet=sheet([errors, close]))
 
 
 def moved(image: NDArray[np.float32], shift: float) -> NDArray[np.float64]:
@@ -157,19 +199,23 @@ def moved(image: NDArray[np.float32], shift: float) -> NDArray[np.float64]:
     return result
 
 
-def enlarged(run: Run, shape: tuple[int, ...], *, pixels: int = 8) -> NDArray[np.float64]:
-    """The middle `pixels` x `pixels` of an image, 16 times as large."""
+def enlarged(run: Run, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The middle PIXELS x PIXELS of an image, 16 times as large."""
     axes = []
     for n in shape:
-        first = (n - pixels) // 2
-        axes.append((first + (np.arange(pixels * ZOOM) + 0.5) / ZOOM) / n * 2 - 1)
-    return run.values(Lattice(tuple(axes))).reshape(pixels * ZOOM, pixels * ZOOM, -1)
+        first = (n - PIXELS) // 2
+        axes.append((first + (np.arange(PIXELS * ZOOM) + 0.5) / ZOOM) / n * 2 - 1)
+    return run.values(Lattice(tuple(axes))).reshape(PIXELS * ZOOM, PIXELS * ZOOM, -1)
 
 
-def sheet(pictures: Sequence[NDArray[np.floating]]) -> Image.Image:
-    """Pictures (h, w, 3) or (h, w) of one size beside each other."""
-    parts = [np.repeat(p[..., None], 3, axis=2) if p.ndim == 2 else p for p in pictures]
-    return Image.fromarray(np.floor(np.clip(np.concatenate(parts, axis=1), 0, 1) * 255 + 0.5).astype(np.uint8))
+def sheet(rows: Sequence[Sequence[NDArray[np.floating]]]) -> Image.Image:
+    """Rows of pictures (h, w, 3), (h, w, 1) or (h, w) in [0, 1], a row's of one height, below each other; black where a row is shorter."""
+    coloured = [[np.broadcast_to(p.reshape(*p.shape[:2], -1), (*p.shape[:2], 3)) for p in row] for row in rows]
+    joined = [np.concatenate(row, axis=1) for row in coloured]
+    width = max(row.shape[1] for row in joined)
+    whole = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in joined])
+    drawn = Image.fromarray(np.floor(np.clip(whole, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return drawn.convert("L") if (whole == whole[..., :1]).all() else drawn
 
 
 TABLES = {

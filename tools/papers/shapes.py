@@ -49,7 +49,7 @@ DETAIL = {"smoke": 16, "cpu": 64, "paper": 256}  # samples per axis that a netwo
 CHAMFER_SAMPLES = {"smoke": 2000, "cpu": 100_000, "paper": 300_000}
 DIFFERENCE = {
     "smoke": "A generated torus, 20 steps: shows that the command works, nothing more.",
-    "cpu": "Four generated shapes, about 23,000 parameters each, 800 steps of 8,192 points, sampled by this codec's own protocol; IoU on"
+    "cpu": "Four generated shapes, about 8,500 parameters each, 800 steps of 8,192 points, sampled by this codec's own protocol; IoU on"
     " 128^3 points.",
     "paper": "Meshes in place of the papers' point clouds, signs by winding numbers; the FINER normalisation and loss; 200,000 steps.",
 }

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from inrcodec.bench.machine import machine
 
 BUDGETS = ("smoke", "cpu", "paper")
@@ -49,7 +51,9 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A finished table. `difference`: in what the protocol is not the paper's. `curves`: more, for plots. `verdict`: how claims stand."""
+    """A finished table. `difference`: in what the protocol is not the paper's. `curves`: more, for plots. `verdict`: how claims stand.
+    `sheet`: what a figure shows, of the first seed.
+    """
 
     title: str
     budget: str
@@ -58,8 +62,9 @@ class Report:
     curves: Any = None
     items: tuple[Item, ...] = ()
     verdict: tuple[str, ...] = ()
+    sheet: Image.Image | None = None
 
-    def save(self, folder: Path, name: str) -> tuple[Path, Path]:
+    def save(self, folder: Path, name: str) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
         data, text = folder / f"{name}.json", folder / f"{name}.md"
         rows = [{"method": r.method, "metric": r.metric, "paper": r.paper, "ours": list(r.ours), "spread": r.spread} for r in self.rows]
@@ -76,7 +81,11 @@ class Report:
         }
         data.write_text(json.dumps(told, indent=1) + "\n")
         text.write_text(self.markdown())
-        return data, text
+        if self.sheet is None:
+            return data, text
+        drawn = folder / f"{name}.png"
+        self.sheet.save(drawn, optimize=True)
+        return data, text, drawn
 
     def markdown(self) -> str:
         lines = [f"# {self.title}", "", f"Budget {self.budget}. {self.difference}", ""]
@@ -143,4 +152,13 @@ def steps_up(rows: Sequence[Row], methods: Sequence[str]) -> tuple[str, ...]:
     for before, after in pairwise(methods):
         gap = means[after] - means[before]
         lines.append(f"{after} is {abs(gap):.2f} dB {'above' if gap > 0 else 'not above, but below'} {before}.")
+    return tuple(lines)
+
+
+def spans(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence a method: how far its numbers lie apart."""
+    lines = []
+    for method in dict.fromkeys(row.method for row in rows):
+        means = [row.mean for row in rows if row.method == method]
+        lines.append(f"{method}: from {number(min(means))} to {number(max(means))}.")
     return tuple(lines)
