@@ -166,21 +166,27 @@ def expected_growth(table: dict) -> str:
 
 
 def expected_choices(tables: dict[str, dict]) -> list[str]:
-    """What omega_0 changes, and what masks do for MSA."""
+    """What omega_0 changes, what masks do for MSA, and how shapes differ."""
     found = {name: [row for row in table["rows"] if row["metric"].startswith("PSNR")] for name, table in tables.items()}
     means = {name: [(row["method"], row["metric"], sum(row["ours"]) / len(row["ours"])) for row in rows] for name, rows in found.items()}
     spans = {each: [value for method, _, value in means["sasnet-omega"] if method == each] for each in ("SASNet", "SIREN")}
     told = {each: f"{min(values):.1f} to {max(values):.1f}" for each, values in spans.items()}
+    shapes = [row for name in ("msa-table2", "sasnet-table3") for row in tables[name]["rows"] if row["method"] in ("MSA", "SASNet")]
+    both = {(row["method"], row["metric"]): sum(row["ours"]) / len(row["ours"]) for row in shapes}
     masks = {method: value for method, metric, value in means["msa-masks"] if metric == "PSNR"}
     return [
         "from 10 to 90 it has {SASNet} dB on the first photograph, SIREN {SIREN}".format(**told),
+        f"Chamfer distance {both['MSA', 'Chamfer']:.2e} and IoU {both['MSA', 'IoU']:.3f}, "
+        f"SASNet {both['SASNet', 'Chamfer']:.2e} and {both['SASNet', 'IoU']:.3f}",
         f"`msa-masked.1` has {masks['MSA with masks']:.2f} dB on the photographs, MSA {masks['MSA']:.2f}",
     ]
 
 
 def test_choices_between_networks_come_from_the_results() -> None:
     folder = ROOT / "tools" / "results" / "papers"
-    tables = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-omega", "msa-masks")}
+    tables = {
+        name: json.loads((folder / f"{name}.json").read_text()) for name in ("sasnet-omega", "msa-masks", "msa-table2", "sasnet-table3")
+    }
     text = " ".join(README.split())
     assert all(table["budget"] == "cpu" for table in tables.values())
     assert all(line in text for line in expected_choices(tables)), expected_choices(tables)
