@@ -122,10 +122,10 @@ def spectrum_figure(budget: str, seeds: Sequence[int], device: torch.device) -> 
         found: dict[tuple[str, str], float] = {}
         for arch in COMPARED:
             run = fitted(arch, image, budget, seed, device)
+            powers = {when: spectrum(one.on(image.shape[:2])) for when, one in (("before", initial_run(run, seed)), ("after", run))}
             if seed == seeds[0]:
-                drawn.append([grey_power(spectrum(one.on(image.shape[:2]))) for one in (initial_run(run, seed), run)])
-            for when, one in (("before", initial_run(run, seed)), ("after", run)):
-                power = spectrum(one.on(image.shape[:2]))
+                drawn.append([grey_power(power) for power in powers.values()])
+            for when, power in powers.items():
                 found[NAMES[arch], f"share of high frequencies {when}"] = high_share(power)
                 radial = [float(np.log10(power[len(power) // 2, k:].mean() + 1e-30)) for k in range(power.shape[1])]
                 curves.append({"method": NAMES[arch], "seed": seed, "when": when, "log10_power": radial})
