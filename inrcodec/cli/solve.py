@@ -10,8 +10,8 @@ from inrcodec.cli.verbosity import VERBOSE
 @click.argument("equation", required=False)
 @click.option("-o", "--output", metavar="FILE", help="The .inr file to write; - is stdout.")
 @click.option("--list", "listed", is_flag=True, help="Print the equations and end.")
-@click.option("--neurons", type=int, default=800, show_default=True, help="Neurons of the layer.")
-@click.option("--points", type=int, default=32, show_default=True, help="Collocation points per axis.")
+@click.option("--neurons", type=int, default=1200, show_default=True, help="Neurons of the layer.")
+@click.option("--points", type=int, default=40, show_default=True, help="Collocation points per axis.")
 @click.option("--samples", type=int, default=256, show_default=True, help="Nominal samples per axis of the file.")
 @click.option("--time-limit", type=float, help="Seconds.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -33,7 +33,7 @@ def command(
     One layer of sines of drawn frequencies; its output by least squares of the residual, in double precision.
     """
     from inrcodec.solve.equations import EQUATIONS
-    from inrcodec.solve.file import solution_file
+    from inrcodec.solve.file import file_error, solution_file
     from inrcodec.solve.solver import Options, solve_by_name
 
     if listed:
@@ -47,8 +47,9 @@ def command(
     solution = solve_by_name(equation, neurons=neurons, options=options)
     data = solution_file(EQUATIONS[equation], solution, options, samples=samples)
     write_output(output, data, overwrite=not no_overwrite)
+    error = file_error(EQUATIONS[equation], data)
     click.echo(
-        f"{equation}: {len(data)} bytes, relative L2 error {solution.relative_l2:.2e}, residual {solution.residual_rms:.2e} rms,"
+        f"{equation}: {len(data)} bytes, relative L2 error {error:.2e}, residual {solution.residual_rms:.2e} rms,"
         f" {solution.residual_max:.2e} at most, {solution.seconds:.0f} s",
         err=True,
     )

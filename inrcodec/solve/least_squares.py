@@ -13,7 +13,7 @@ import torch
 Tensor = torch.Tensor
 Row = Callable[[Tensor, Tensor], Tensor]  # parameters (p,), a point (d,) -> ()
 ROWS_AT_ONCE = 128
-CUTOFF = 1e-15  # of singular values, relative to the largest
+CUTOFF = 1e-15  # all that float64 tells from rounding
 ENOUGH = 1e-3  # relative decrease of the sum of squares below which no further step is made
 HALVINGS = 12  # of a step that goes too far, as those of curved equations may
 ROUNDED = 1e-20  # of the first sum: what is left is rounding
@@ -37,11 +37,18 @@ class Minimum:
 
 
 def fit_output(
-    conditions: Sequence[Condition], params: Tensor, count: int, *, steps: int, progress: Callable[[int, float], bool] | None = None
+    conditions: Sequence[Condition],
+    params: Tensor,
+    count: int,
+    *,
+    steps: int,
+    cutoff: float = CUTOFF,
+    progress: Callable[[int, float], bool] | None = None,
 ) -> Minimum:
     """Lower the sum of the squares of all rows by the last `count` parameters, until a step gains nothing or `steps` were made.
 
-    progress: told the number of the step and the sum; True ends it.
+    cutoff: of singular values, relative to the largest; the larger it is, the smaller are the parameters. progress: told the number of
+    the step and the sum; True ends it.
     """
     head, q = params[:-count], params[-count:]
     own = [Condition(c.points, _behind(head, c.row), c.weight) for c in conditions]
@@ -51,7 +58,7 @@ def fit_output(
         if not math.isfinite(losses[-1]):
             break
         lengths = jacobian.norm(dim=0).clamp_min(1e-300)
-        change = torch.linalg.lstsq(jacobian / lengths, -r.unsqueeze(1), rcond=CUTOFF, driver="gelsd").solution.squeeze(1) / lengths
+        change = torch.linalg.lstsq(jacobian / lengths, -r.unsqueeze(1), rcond=cutoff, driver="gelsd").solution.squeeze(1) / lengths
         better = False
         for halved in range(HALVINGS):
             candidate = q + change * 0.5**halved
